@@ -1,0 +1,9 @@
+//! fixcon finds and mends what a neural-network model conversion broke.
+//!
+//! See `ARCHITECTURE.md` for a map of the layers. Imports point down only:
+//! `cli` → `tui` → `session` → `report` → `audit` → `repair` → `localize` → `align` → `compare` → `dataset` → `run` → `model`.
+
+pub mod align;
+pub mod localize;
+pub mod model;
+pub mod run;

@@ -1,0 +1,48 @@
+//! What can be wrong with an ONNX file or an edit.
+
+use std::path::PathBuf;
+
+/// A model that cannot be read, written or edited. Messages name the file, and the node, tensor or field.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ModelError {
+    /// The operating system refused.
+    #[error("{}: {why}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        why: String,
+    },
+    /// The bytes are no ONNX model.
+    #[error("{file}: not an ONNX model: {why}")]
+    NotOnnx {
+        /// The file, as given.
+        file: String,
+        /// What is wrong, where.
+        why: String,
+    },
+    /// A part of the model contradicts another, or the specification.
+    #[error("{place}: {why}")]
+    Invalid {
+        /// Node, tensor, input or output, by name.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The data of a tensor cannot be had.
+    #[error("tensor '{tensor}': {why}")]
+    Tensor {
+        /// Name of the tensor.
+        tensor: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An edit does not fit the model.
+    #[error("cannot {edit}: {why}")]
+    Edit {
+        /// The edit in words.
+        edit: String,
+        /// Why not.
+        why: String,
+    },
+}

@@ -1,0 +1,19 @@
+//! ONNX files and graphs: reading and writing without loss, an index over the graph, edits as values, a checker.
+//!
+//! A [`Model`] is immutable. An [`Edit`] gives a new one that shares everything it does not touch, tensors above all.
+
+mod attributes;
+mod edit;
+mod error;
+mod external;
+mod file;
+mod index;
+#[allow(missing_docs, clippy::all, rustdoc::all)]
+pub mod onnx;
+pub mod wire;
+
+pub use attributes::NodeExt;
+pub use edit::Edit;
+pub use error::ModelError;
+pub use file::{Entry, Graph, Model};
+pub use index::{Index, NodeId, ValueId};

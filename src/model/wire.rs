@@ -1,0 +1,72 @@
+//! The protobuf wire format, as far as saving without loss needs it: a message as its fields, each with the bytes it was read from.
+//!
+//! Writing back those bytes is what makes an untouched file byte-identical, whatever fields the schema does not know.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
+
+/// One field of a message.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Field number in the schema.
+    pub number: u32,
+    /// The bytes of the whole field: key, length and content.
+    pub whole: Bytes,
+    /// The content alone, when the field is length-delimited (a message, string or bytes).
+    pub content: Option<Bytes>,
+}
+
+/// Cuts a message into its fields, without copying.
+///
+/// # Errors
+/// When a key, length or group is malformed or reaches past the end; the message says at which byte.
+pub fn fields(message: &Bytes) -> Result<Vec<Field>, WireError> {
+    let mut rest = message.clone();
+    let mut found = Vec::new();
+    while rest.has_remaining() {
+        let start = message.len() - rest.remaining();
+        let bad = |what| WireError { at: start, what };
+        let (number, wire_type) = decode_key(&mut rest).map_err(|_| bad("a field key is malformed"))?;
+        let content = match wire_type {
+            WireType::LengthDelimited => {
+                let length = decode_varint(&mut rest).map_err(|_| bad("a length is malformed"))? as usize;
+                if length > rest.remaining() {
+                    return Err(bad("a field is longer than what is left of the file"));
+                }
+                Some(rest.copy_to_bytes(length))
+            }
+            other => {
+                prost::encoding::skip_field(other, number, &mut rest, prost::encoding::DecodeContext::default())
+                    .map_err(|_| bad("a field is malformed"))?;
+                None
+            }
+        };
+        let end = message.len() - rest.remaining();
+        found.push(Field { number, whole: message.slice(start..end), content });
+    }
+    Ok(found)
+}
+
+/// A length-delimited field, from its content.
+pub fn delimited(number: u32, content: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(content.len() + 12);
+    put_header(number, content.len(), &mut out);
+    out.put_slice(content);
+    out.freeze()
+}
+
+/// Key and length of a length-delimited field whose content the caller writes.
+pub fn put_header(number: u32, length: usize, out: &mut impl BufMut) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(length as u64, out);
+}
+
+/// The file is no protobuf message.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("byte {at}: {what}")]
+pub struct WireError {
+    /// Offset within the message.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}

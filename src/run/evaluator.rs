@@ -1,0 +1,154 @@
+//! Single nodes on given values: one optimised tract plan for each, kept.
+//!
+//! A plan is found again by what determines it: operator, attributes, element types and shapes of the inputs, the constants. So
+//! networks that differ in one node share all other plans.
+
+use super::error::{RunError, guarded};
+use super::lower::{Given, lower};
+use super::value::Value;
+use crate::model::onnx::NodeProto;
+use prost::Message;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tract_onnx::prelude::*;
+
+/// One input of a node.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// An optional input that is not there.
+    Missing,
+    /// A weight: built into the plan.
+    Constant(&'a Value),
+    /// A value that differs from image to image.
+    Data(&'a Value),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Slot {
+    Missing,
+    /// A constant, by address; the plan keeps it alive.
+    Constant(usize),
+    /// A small constant, by content: shapes and axes, which tract must know when it builds.
+    Bound(i32, Vec<usize>, Vec<u8>),
+    Data(i32, Vec<usize>),
+}
+
+type Key = (i64, Arc<[u8]>, Vec<Slot>);
+
+struct NodePlan {
+    plan: Arc<TypedSimplePlan>,
+    /// The slots whose values the plan takes.
+    data: Vec<usize>,
+    /// Keeps the addresses in the key from being used again.
+    _constants: Vec<Value>,
+}
+
+/// Evaluates nodes and keeps their plans.
+#[derive(Default)]
+pub struct Evaluator {
+    plans: Mutex<HashMap<Key, Arc<NodePlan>>>,
+}
+
+impl std::fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evaluator").finish_non_exhaustive()
+    }
+}
+
+/// A node with its names taken out, so that equal nodes have equal plans.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    node: NodeProto,
+    opset: i64,
+    signature: Arc<[u8]>,
+}
+
+impl Kernel {
+    /// Takes operator, attributes and number of inputs and outputs of a node.
+    pub fn new(node: &NodeProto, opset: i64) -> Self {
+        let mut node = node.clone();
+        node.name = Some("node".into());
+        node.doc_string = None;
+        node.metadata_props.clear();
+        for (i, name) in node.input.iter_mut().enumerate().filter(|(_, n)| !n.is_empty()) {
+            *name = format!("i{i}");
+        }
+        for (i, name) in node.output.iter_mut().enumerate().filter(|(_, n)| !n.is_empty()) {
+            *name = format!("o{i}");
+        }
+        let signature = node.encode_to_vec().into();
+        Self { node, opset, signature }
+    }
+
+    /// The node, its names replaced by `i0`, `i1`, ... and `o0`, ...
+    pub fn node(&self) -> &NodeProto {
+        &self.node
+    }
+}
+
+/// Inputs that tract must know when it builds: shapes, axes, counts, bounds.
+fn is_bound(op: &str, slot: usize) -> bool {
+    match op {
+        "ConstantOfShape" | "Range" => true,
+        "Reshape" | "Expand" | "Slice" | "Pad" | "Squeeze" | "Unsqueeze" | "Resize" | "Upsample" | "Tile" | "TopK" | "OneHot" | "Split"
+        | "CumSum" | "Trilu" | "Clip" | "NonMaxSuppression" | "CenterCropPad" => slot > 0,
+        _ => op.starts_with("Reduce") && slot > 0,
+    }
+}
+
+impl Evaluator {
+    /// Runs one node. The result has one entry for each output that the node names.
+    ///
+    /// # Errors
+    /// When tract cannot build or run the node, or gives up in a panic.
+    pub fn eval(&self, kernel: &Kernel, inputs: &[Input<'_>]) -> Result<Vec<Value>, RunError> {
+        let op = kernel.node.op_type();
+        let slots = inputs.iter().enumerate().map(|(i, input)| match input {
+            Input::Missing => Slot::Missing,
+            Input::Constant(v) | Input::Data(v) if is_bound(op, i) && v.len() <= 256 => Slot::Bound(v.dtype() as i32, v.shape().to_vec(), v.bytes().to_vec()),
+            Input::Constant(v) => Slot::Constant(Arc::as_ptr(&v.0) as usize),
+            Input::Data(v) => Slot::Data(v.dtype() as i32, v.shape().to_vec()),
+        });
+        let key: Key = (kernel.opset, kernel.signature.clone(), slots.collect());
+        let found = self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let plan = match found {
+            Some(plan) => plan,
+            None => {
+                let plan = Arc::new(guarded(|| Self::build(kernel, inputs, &key.2))?);
+                self.plans.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(plan).clone()
+            }
+        };
+        guarded(|| {
+            let values = plan.data.iter().map(|i| match inputs[*i] {
+                Input::Data(v) => TValue::from_const(v.0.clone()),
+                _ => unreachable!("data slots hold data"),
+            });
+            let out = plan.plan.run(values.collect()).map_err(RunError::from_tract)?;
+            Ok(out.into_iter().map(Value::from_tensor).collect())
+        })
+    }
+
+    fn build(kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {
+        let node = &kernel.node;
+        let mut constants = HashMap::new();
+        let mut given = Vec::new();
+        let mut data = Vec::new();
+        for (i, (input, slot)) in inputs.iter().zip(slots).enumerate() {
+            let Some(name) = node.input.get(i) else { break };
+            match (slot, input) {
+                (Slot::Data(..), Input::Data(v)) => {
+                    given.push(Given { name, dtype: v.dtype(), shape: v.shape() });
+                    data.push(i);
+                }
+                (_, Input::Constant(v) | Input::Data(v)) => {
+                    constants.insert(name.as_str(), (*v).clone());
+                }
+                (_, Input::Missing) => {}
+            }
+        }
+        let outputs: Vec<&str> = node.output.iter().filter(|o| !o.is_empty()).map(String::as_str).collect();
+        let model = lower(kernel.opset, &[node], &given, &constants, &outputs)?;
+        let plan = model.into_optimized().and_then(|m| m.into_runnable()).map_err(RunError::from_tract)?;
+        Ok(NodePlan { plan, data, _constants: constants.into_values().collect() })
+    }
+}

@@ -1,0 +1,73 @@
+//! From ONNX nodes to a tract model. Weights are shared with it, never copied through protobuf.
+
+use super::error::RunError;
+use super::value::{Value, to_tract};
+use crate::model::onnx::{NodeProto, tensor_proto::DataType};
+use prost::Message;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use tract_onnx::pb;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::tract_core::ops::konst::Const;
+
+static ONNX: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| tract_onnx::onnx().with_ignore_value_info(true));
+
+/// Whether tract has the operator at all. Domains other than ONNX's own are never taken for it.
+pub(super) fn knows(node: &NodeProto) -> bool {
+    matches!(node.domain(), "" | "ai.onnx" | "com.microsoft") && ONNX.op_register.0.contains_key(node.op_type())
+}
+
+/// An input of the lowered model.
+pub(super) struct Given<'a> {
+    pub name: &'a str,
+    pub dtype: DataType,
+    pub shape: &'a [usize],
+}
+
+/// Builds a tract model from nodes in any order that can run. Names that are neither given nor made must be in `constants`.
+pub(super) fn lower(
+    opset: i64,
+    nodes: &[&NodeProto],
+    given: &[Given<'_>],
+    constants: &HashMap<&str, Value>,
+    outputs: &[&str],
+) -> Result<TypedModel, RunError> {
+    let mut graph = pb::GraphProto { name: "part".into(), ..Default::default() };
+    for node in nodes {
+        let copy = pb::NodeProto::decode(&*node.encode_to_vec()).map_err(|e| RunError::new(e.to_string()))?;
+        graph.node.push(copy);
+    }
+    for g in given {
+        let dims = g.shape.iter().map(|d| pb::tensor_shape_proto::Dimension {
+            value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(*d as i64)),
+            ..Default::default()
+        });
+        let tensor = pb::type_proto::Tensor { elem_type: g.dtype as i32, shape: Some(pb::TensorShapeProto { dim: dims.collect() }) };
+        let r#type = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
+        graph.input.push(pb::ValueInfoProto { name: g.name.into(), r#type: Some(r#type), ..Default::default() });
+    }
+    graph.output = outputs.iter().map(|n| pb::ValueInfoProto { name: (*n).into(), ..Default::default() }).collect();
+    let proto = pb::ModelProto {
+        ir_version: 8,
+        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: opset }],
+        graph: Some(graph),
+        ..Default::default()
+    };
+    let parsed = ONNX.parse(&proto, None).map_err(RunError::from_tract)?;
+    let mut model = parsed.model;
+    for name in &parsed.unresolved_inputs {
+        let outlet = parsed.outlets_by_name[name];
+        let value = constants.get(name.as_str()).ok_or_else(|| RunError::new(format!("nothing makes the value '{name}'")))?;
+        let konst = Const::new(value.0.clone()).map_err(RunError::from_tract)?;
+        let node = &mut model.nodes_mut()[outlet.node];
+        node.op = Box::new(konst);
+        node.outputs[0].fact = InferenceFact::from(&value.0);
+        model.inputs.retain(|i| *i != outlet);
+    }
+    for (i, g) in given.iter().enumerate() {
+        let dt = to_tract(g.dtype).ok_or_else(|| RunError::new(format!("element type {} cannot be run", g.dtype.as_str_name())))?;
+        model.set_input_fact(i, InferenceFact::dt_shape(dt, g.shape)).map_err(RunError::from_tract)?;
+    }
+    model.into_typed().and_then(TypedModel::into_decluttered).map_err(RunError::from_tract)
+}

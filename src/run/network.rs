@@ -1,0 +1,340 @@
+//! A model ready to run: constants folded with their origin kept, dead nodes left out, one evaluator for all nodes.
+
+use super::error::RunError;
+use super::evaluator::{Evaluator, Input, Kernel};
+use super::value::Value;
+use crate::model::onnx::NodeProto;
+use crate::model::{Model, ModelError, NodeExt, NodeId, ValueId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A live, not constant node of a network, by its place in the order of running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(pub u32);
+
+impl OpId {
+    /// As an index into [`Network::ops`].
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A node that runs.
+#[derive(Debug, Clone)]
+pub struct Op {
+    /// The model's node.
+    pub node: NodeId,
+    /// Inputs by slot; `None` where an optional one is missing.
+    pub inputs: Vec<Option<ValueId>>,
+    /// Outputs by slot; `None` where it has no name.
+    pub outputs: Vec<Option<ValueId>>,
+    /// The distinct inputs that are not constants.
+    pub data: Vec<ValueId>,
+    /// What is run.
+    pub kernel: Kernel,
+}
+
+impl Op {
+    /// The node with names taken out.
+    pub fn proto(&self) -> &NodeProto {
+        self.kernel.node()
+    }
+    /// Operator type.
+    pub fn op_type(&self) -> &str {
+        self.kernel.node().op_type()
+    }
+    /// Outputs that have a name.
+    pub fn made(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.outputs.iter().flatten().copied()
+    }
+}
+
+/// Where a constant comes from: initializers, and nodes that were folded.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// Initializers it was computed from.
+    pub initializers: BTreeSet<ValueId>,
+    /// Nodes that were folded into it, Constant nodes included.
+    pub nodes: BTreeSet<NodeId>,
+}
+
+/// A model ready to run.
+#[derive(Debug)]
+pub struct Network {
+    model: Model,
+    ops: Vec<Op>,
+    constants: HashMap<ValueId, Value>,
+    origins: HashMap<ValueId, Origin>,
+    producer: Vec<Option<OpId>>,
+    consumers: Vec<Vec<OpId>>,
+    broken: Vec<(NodeId, RunError)>,
+    evaluator: Arc<Evaluator>,
+}
+
+impl Network {
+    /// Makes a model ready to run.
+    ///
+    /// # Errors
+    /// When an initializer that a live node needs cannot be read.
+    pub fn new(model: &Model) -> Result<Self, ModelError> {
+        Self::with_evaluator(model, Arc::default(), None)
+    }
+
+    /// The network of an edited model: plans and weights that the edit did not touch are shared with this one.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn edited(&self, model: &Model) -> Result<Self, ModelError> {
+        Self::with_evaluator(model, self.evaluator.clone(), Some(self))
+    }
+
+    fn with_evaluator(model: &Model, evaluator: Arc<Evaluator>, old: Option<&Self>) -> Result<Self, ModelError> {
+        let index = model.index();
+        let count = index.value_count();
+        let mut live = vec![false; count];
+        for v in index.outputs() {
+            live[v.0 as usize] = true;
+        }
+        // What waits for a cycle never runs; it is kept out and named by the checker.
+        let mut nodes = Vec::new();
+        for id in index.order().iter().rev() {
+            let node = model.node(*id);
+            if !node.output.iter().any(|o| index.value(o).is_some_and(|v| live[v.0 as usize])) {
+                continue;
+            }
+            nodes.push(*id);
+            for v in node.input.iter().filter_map(|n| index.value(n)) {
+                live[v.0 as usize] = true;
+            }
+        }
+        nodes.reverse();
+        let mut out = Self {
+            model: model.clone(),
+            ops: Vec::new(),
+            constants: HashMap::new(),
+            origins: HashMap::new(),
+            producer: vec![None; count],
+            consumers: vec![Vec::new(); count],
+            broken: Vec::new(),
+            evaluator,
+        };
+        for tensor in model.initializers() {
+            let Some(id) = index.value(tensor.name()).filter(|id| live[id.0 as usize]) else { continue };
+            let kept = old.and_then(|old| old.unchanged(tensor));
+            let value = kept.map_or_else(|| Value::from_proto(model, tensor), Ok)?;
+            out.constants.insert(id, value);
+            out.origins.insert(id, Origin { initializers: [id].into(), nodes: BTreeSet::new() });
+        }
+        for id in nodes {
+            out.add(id, old);
+        }
+        Ok(out)
+    }
+
+    /// The value of an initializer that this network read from the very same bytes.
+    fn unchanged(&self, tensor: &crate::model::onnx::TensorProto) -> Option<Value> {
+        let mine = self.model.initializer(tensor.name())?;
+        let same = match (&mine.raw_data, &tensor.raw_data) {
+            (Some(a), Some(b)) => a.as_ptr() == b.as_ptr() && a.len() == b.len() && mine.dims == tensor.dims && mine.data_type == tensor.data_type,
+            _ => mine == tensor,
+        };
+        if same { self.constants.get(&self.model.index().value(tensor.name())?).cloned() } else { None }
+    }
+
+    fn add(&mut self, id: NodeId, old: Option<&Self>) {
+        let model = self.model.clone();
+        let node = model.node(id);
+        let value = |n: &String| if n.is_empty() { None } else { model.index().value(n) };
+        let inputs: Vec<_> = node.input.iter().map(value).collect();
+        let outputs: Vec<_> = node.output.iter().map(value).collect();
+        let mut kernel = Kernel::new(node, model.opset(node.domain_name()));
+        if let Some(constants) = self.fold(id, node, &kernel, &inputs, &outputs, old) {
+            let mut origin = Origin { nodes: [id].into(), ..Origin::default() };
+            for from in inputs.iter().flatten().filter_map(|v| self.origins.get(v)) {
+                origin.initializers.extend(&from.initializers);
+                origin.nodes.extend(&from.nodes);
+            }
+            for (v, value) in outputs.iter().flatten().zip(constants) {
+                self.constants.insert(*v, value);
+                self.origins.insert(*v, origin.clone());
+            }
+            return;
+        }
+        let mut data: Vec<ValueId> = Vec::new();
+        for v in inputs.iter().flatten().filter(|v| !self.constants.contains_key(v)) {
+            if !data.contains(v) {
+                data.push(*v);
+            }
+        }
+        let op = OpId(self.ops.len() as u32);
+        for v in &data {
+            self.consumers[v.0 as usize].push(op);
+        }
+        for v in outputs.iter().flatten() {
+            self.producer[v.0 as usize] = Some(op);
+        }
+        if kernel.node().op_type() == "Dropout" && inputs.len() > 1 {
+            // Inference: ratio and training_mode do not matter, and tract wants them gone.
+            let mut plain = node.clone();
+            plain.input.truncate(1);
+            kernel = Kernel::new(&plain, model.opset(""));
+        }
+        self.ops.push(Op { node: id, inputs, outputs, data, kernel });
+    }
+
+    /// The outputs of a node whose inputs are all constants.
+    fn fold(&mut self, id: NodeId, node: &NodeProto, kernel: &Kernel, inputs: &[Option<ValueId>], outputs: &[Option<ValueId>], old: Option<&Self>) -> Option<Vec<Value>> {
+        if node.op_type() == "Constant" {
+            return match constant(&self.model, node) {
+                Ok(value) => Some(vec![value]),
+                Err(why) => {
+                    self.broken.push((id, RunError::new(why.to_string()).at(node.label())));
+                    None
+                }
+            };
+        }
+        let random = node.op_type().starts_with("Random") || matches!(node.op_type(), "Bernoulli" | "Multinomial");
+        if random || inputs.is_empty() || !inputs.iter().flatten().all(|v| self.constants.contains_key(v)) {
+            return None;
+        }
+        // An edited network takes over what was folded from the same constants.
+        if let Some(old) = old
+            && let Some(before) = old.model.node_by_output(node.output.first()?)
+            && old.model.node(before) == node
+        {
+            let same = inputs.iter().flatten().all(|v| {
+                let was = old.model.index().value(self.model.index().name(*v)).and_then(|v| old.constants.get(&v));
+                was.is_some_and(|was| Arc::ptr_eq(&was.0, &self.constants[v].0))
+            });
+            let kept: Option<Vec<_>> = outputs.iter().flatten().map(|v| old.constants.get(&old.model.index().value(self.model.index().name(*v))?).cloned()).collect();
+            if same && let Some(kept) = kept {
+                return Some(kept);
+            }
+        }
+        let given: Vec<_> = inputs.iter().map(|v| v.map_or(Input::Missing, |v| Input::Constant(&self.constants[&v]))).collect();
+        self.evaluator.eval(kernel, &given).ok()
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+    /// The nodes that run, in order.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+    /// One of them.
+    pub fn op(&self, id: OpId) -> &Op {
+        &self.ops[id.at()]
+    }
+    /// All of them with their ids.
+    pub fn op_ids(&self) -> impl ExactSizeIterator<Item = OpId> + DoubleEndedIterator + use<> {
+        (0..self.ops.len() as u32).map(OpId)
+    }
+    /// What people call the node of an op.
+    pub fn label(&self, id: OpId) -> &str {
+        self.model.label(self.op(id).node)
+    }
+    /// A constant: an initializer or what was folded.
+    pub fn constant(&self, value: ValueId) -> Option<&Value> {
+        self.constants.get(&value)
+    }
+    /// Where a constant comes from.
+    pub fn origin(&self, value: ValueId) -> Option<&Origin> {
+        self.origins.get(&value)
+    }
+    /// The op that makes a value.
+    pub fn producer(&self, value: ValueId) -> Option<OpId> {
+        self.producer[value.0 as usize]
+    }
+    /// The ops that read a value.
+    pub fn consumers(&self, value: ValueId) -> &[OpId] {
+        &self.consumers[value.0 as usize]
+    }
+    /// Inputs of the graph.
+    pub fn inputs(&self) -> &[ValueId] {
+        self.model.index().inputs()
+    }
+    /// Outputs of the graph.
+    pub fn outputs(&self) -> &[ValueId] {
+        self.model.index().outputs()
+    }
+    /// Constants that could not be read, with the reason.
+    pub fn broken(&self) -> &[(NodeId, RunError)] {
+        &self.broken
+    }
+    /// The evaluator, to run nodes that are not in the network on the same terms.
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    /// Runs one op; `value` tells the values of its data inputs.
+    ///
+    /// # Errors
+    /// When an input is missing or the node does not run; the error names the node.
+    pub fn eval<'a>(&'a self, id: OpId, value: impl Fn(ValueId) -> Option<&'a Value>) -> Result<Vec<Value>, RunError> {
+        self.eval_as(id, &self.op(id).kernel, value)
+    }
+
+    /// Runs another kernel in an op's place.
+    ///
+    /// # Errors
+    /// As [`Network::eval`].
+    pub fn eval_as<'a>(&'a self, id: OpId, kernel: &Kernel, value: impl Fn(ValueId) -> Option<&'a Value>) -> Result<Vec<Value>, RunError> {
+        let op = self.op(id);
+        let inputs: Result<Vec<_>, RunError> = op.inputs.iter().map(|v| match v {
+            None => Ok(Input::Missing),
+            Some(v) => match self.constants.get(v) {
+                Some(c) => Ok(Input::Constant(c)),
+                None => value(*v).map(Input::Data).ok_or_else(|| RunError::new(format!("the value '{}' is missing", self.model.index().name(*v)))),
+            },
+        });
+        inputs.and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
+    }
+
+    /// Runs the network on one image's inputs, node by node. `visit` sees the result of each op; a value is dropped after its last reader.
+    pub fn forward(&self, inputs: &[Value], mut visit: impl FnMut(OpId, &Result<Vec<Value>, RunError>)) {
+        let mut values: Vec<Option<Value>> = vec![None; self.producer.len()];
+        let mut readers: Vec<u32> = self.consumers.iter().map(|c| c.len() as u32).collect();
+        for (id, value) in self.inputs().iter().zip(inputs) {
+            values[id.0 as usize] = Some(value.clone());
+        }
+        for id in self.op_ids() {
+            let result = self.eval(id, |v| values[v.0 as usize].as_ref());
+            visit(id, &result);
+            for v in &self.op(id).data {
+                readers[v.0 as usize] -= 1;
+                if readers[v.0 as usize] == 0 {
+                    values[v.0 as usize] = None;
+                }
+            }
+            if let Ok(made) = result {
+                for (v, value) in self.op(id).made().zip(made) {
+                    if readers[v.0 as usize] > 0 {
+                        values[v.0 as usize] = Some(value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The value of a Constant node.
+pub(super) fn constant(model: &Model, node: &NodeProto) -> Result<Value, ModelError> {
+    if let Some(tensor) = node.tensor("value") {
+        return Value::from_proto(model, tensor);
+    }
+    if let Some(i) = node.int("value_int") {
+        return Ok(Value::from_i64(&[], vec![i]));
+    }
+    if let Some(f) = node.float("value_float") {
+        return Ok(Value::from_f32(&[], vec![f]));
+    }
+    if let Some(ints) = node.attr("value_ints") {
+        return Ok(Value::from_i64(&[ints.ints.len()], ints.ints.clone()));
+    }
+    if let Some(floats) = node.attr("value_floats") {
+        return Ok(Value::from_f32(&[floats.floats.len()], floats.floats.clone()));
+    }
+    Err(ModelError::Invalid { place: format!("node '{}'", node.label()), why: "a Constant needs one of value, value_int, value_ints, value_float, value_floats".into() })
+}
