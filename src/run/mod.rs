@@ -9,9 +9,11 @@ mod lower;
 mod network;
 mod plan;
 mod value;
+mod watch;
 
 pub use error::RunError;
 pub use evaluator::{Evaluator, Input, Kernel};
 pub use network::{Network, Op, OpId, Origin};
 pub use plan::Plan;
 pub use value::{Value, element_size};
+pub use watch::{Unwatched, Watch};
