@@ -1,10 +1,12 @@
-//! Edits as values: a small closed set, each of which gives a new model and the edit that takes it back.
+//! Edits as values: a small closed set. [`Model::apply`](super::Model::apply) gives a new model and the edit that takes it back.
 
-use super::file::{Entry, Part};
 use super::onnx::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
-use super::{Model, ModelError, NodeExt, NodeId};
+use super::{NodeExt, Place};
 
 /// One change of a model. Nodes are named by their first output, which is unique in a valid graph.
+///
+/// Independent edits give the same bytes in any order, and an edit followed by its inverse gives the bytes from before: new
+/// initializers and attributes stand in the order of their names, new nodes at one place in an order in which they can run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
     /// Sets an attribute, or adds it.
@@ -36,11 +38,18 @@ pub enum Edit {
         /// Its name.
         name: String,
     },
-    /// Adds a node in front of another one in the file, or at the end.
+    /// Adds a node in front of another one in the file, or behind all.
     InsertNode {
-        /// First output of the node in front of which it goes.
+        /// First output of the node in front of which it goes; a node that an earlier edit took away still names its place.
         before: Option<String>,
         /// The new node.
+        node: NodeProto,
+    },
+    /// Puts a node back to where it was taken from: the inverse of [`Edit::RemoveNode`].
+    PutNode {
+        /// Where.
+        place: Place,
+        /// The node.
         node: NodeProto,
     },
     /// Takes a node away. Its consumers are left as they are.
@@ -66,7 +75,7 @@ pub enum Edit {
     },
     /// Declares other inputs.
     SetInputs {
-        /// All declared inputs.
+        /// All declared inputs, initializers left out.
         values: Vec<ValueInfoProto>,
     },
     /// Declares other outputs.
@@ -74,149 +83,125 @@ pub enum Edit {
         /// All declared outputs.
         values: Vec<ValueInfoProto>,
     },
+    /// Sets an entry of the model's metadata, or takes it away.
+    SetMetadata {
+        /// Key of the entry.
+        key: String,
+        /// Its value; `None` takes it away.
+        value: Option<String>,
+    },
     /// Several edits that belong together, in order.
     All(Vec<Edit>),
 }
 
-impl Model {
-    /// The model with an edit made, and the edit that takes it back.
+impl Edit {
+    /// Puts a sub-graph in the place of some nodes.
     ///
-    /// # Errors
-    /// When the edit names a node, attribute, initializer or input that is not there, or adds one that is.
-    pub fn apply(&self, edit: &Edit) -> Result<(Self, Edit), ModelError> {
-        let mut graph = self.graph.clone();
-        let fail = |why: String| ModelError::Edit { edit: edit.to_string(), why };
-        let find = |name: &str| -> Result<NodeId, ModelError> {
-            let id = self.node_by_output(name).ok_or_else(|| fail(format!("no node makes '{name}'")))?;
-            let first = self.node(id).output.iter().find(|o| !o.is_empty());
-            if first.is_some_and(|f| f == name) { Ok(id) } else { Err(fail(format!("'{name}' is not the first output of '{}'", self.label(id)))) }
-        };
-        let tensor_place = |name: &str| self.index.value(name).and_then(|v| self.index.initializer_place(v));
-        let change = |graph: &mut super::file::Graph, id: NodeId, node: NodeProto| graph.parts[self.index.node_place(id)] = Part::Node(Entry::new(node));
-        let inverse = match edit {
-            Edit::SetAttribute { node: name, attribute } => {
-                let id = find(name)?;
-                let mut node = self.node(id).clone();
-                let inverse = match node.attribute.iter_mut().find(|a| a.name() == attribute.name()) {
-                    Some(old) => Edit::SetAttribute { node: name.clone(), attribute: std::mem::replace(old, attribute.clone()) },
-                    None => {
-                        node.attribute.push(attribute.clone());
-                        Edit::RemoveAttribute { node: name.clone(), attribute: attribute.name().into() }
-                    }
-                };
-                change(&mut graph, id, node);
-                inverse
+    /// The nodes of `remove` (by first output) go, and `nodes` with their `initializers` come: in front of `before`, or to where the first
+    /// removed node was, or behind all. Outputs of removed nodes that others read must be made by the new ones under the same names.
+    pub fn graft(remove: &[String], initializers: Vec<TensorProto>, nodes: Vec<NodeProto>, before: Option<String>) -> Self {
+        let before = before.or_else(|| remove.first().cloned());
+        let mut edits: Vec<_> = remove.iter().map(|node| Self::RemoveNode { node: node.clone() }).collect();
+        edits.extend(initializers.into_iter().map(|tensor| Self::AddInitializer { tensor }));
+        edits.extend(nodes.into_iter().map(|node| Self::InsertNode { before: before.clone(), node }));
+        Self::All(edits)
+    }
+
+    /// Whether this edit and another one can be made in any order, with the same bytes as result.
+    pub fn independent(&self, other: &Self) -> bool {
+        let (mine, theirs) = (self.touches(), other.touches());
+        !mine.iter().any(|a| theirs.iter().any(|b| a.conflicts(b)))
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        let part = |node: &'_ String, part: String| vec![Touch { name: node.clone(), part: Part::Named(part) }];
+        let whole = |name: &str| Touch { name: name.to_string(), part: Part::Whole };
+        let made = |node: &NodeProto| node.output.iter().filter(|o| !o.is_empty()).map(|o| whole(o)).collect::<Vec<_>>();
+        let of_model = |what: &str| vec![Touch { name: String::new(), part: Part::Named(what.to_string()) }];
+        match self {
+            Self::SetAttribute { node, attribute } => part(node, format!("attribute {}", attribute.name())),
+            Self::RemoveAttribute { node, attribute } => part(node, format!("attribute {attribute}")),
+            Self::RewireInput { node, slot, .. } => part(node, format!("input {slot}")),
+            Self::ReplaceInitializer { tensor } | Self::AddInitializer { tensor } => {
+                vec![whole(tensor.name())]
             }
-            Edit::RemoveAttribute { node: name, attribute } => {
-                let id = find(name)?;
-                let mut node = self.node(id).clone();
-                let at = node.attribute.iter().position(|a| a.name() == attribute).ok_or_else(|| fail(format!("'{}' has no such attribute", node.label())))?;
-                node.attribute.remove(at);
-                change(&mut graph, id, node);
-                Edit::ReplaceNode { node: name.clone(), with: self.node(id).clone() }
+            Self::RemoveInitializer { name } => vec![whole(name)],
+            Self::InsertNode { before, node } => {
+                let mut out = made(node);
+                out.extend(before.iter().map(|b| Touch { name: b.clone(), part: Part::Place }));
+                out
             }
-            Edit::ReplaceInitializer { tensor } => {
-                let place = tensor_place(tensor.name()).ok_or_else(|| fail("there is no such initializer".into()))?;
-                let old = self.initializer(tensor.name()).cloned().unwrap_or_default();
-                graph.parts[place] = Part::Initializer(Entry::new(tensor.clone()));
-                Edit::ReplaceInitializer { tensor: old }
+            Self::PutNode { node, .. } => made(node),
+            Self::RemoveNode { node } => vec![whole(node)],
+            Self::ReplaceNode { node, with } => {
+                let mut out = made(with);
+                out.push(whole(node));
+                out
             }
-            Edit::AddInitializer { tensor } => {
-                if tensor_place(tensor.name()).is_some() || self.node_by_output(tensor.name()).is_some() {
-                    return Err(fail("the name is taken".into()));
-                }
-                let at = graph.parts.iter().rposition(|p| matches!(p, Part::Initializer(_) | Part::Node(_))).map_or(0, |i| i + 1);
-                graph.parts.insert(at, Part::Initializer(Entry::new(tensor.clone())));
-                Edit::RemoveInitializer { name: tensor.name().into() }
-            }
-            Edit::RemoveInitializer { name } => {
-                let place = tensor_place(name).ok_or_else(|| fail("there is no such initializer".into()))?;
-                let old = self.initializer(name).cloned().unwrap_or_default();
-                graph.parts.remove(place);
-                Edit::AddInitializer { tensor: old }
-            }
-            Edit::InsertNode { before, node } => {
-                let key = node.output.iter().find(|o| !o.is_empty()).ok_or_else(|| fail("it has no output".into()))?;
-                if self.node_by_output(key).is_some() || tensor_place(key).is_some() {
-                    return Err(fail(format!("'{key}' is made already")));
-                }
-                let place = match before {
-                    Some(name) => self.index.node_place(find(name)?),
-                    None => graph.parts.iter().rposition(|p| matches!(p, Part::Node(_))).map_or(0, |i| i + 1),
-                };
-                graph.parts.insert(place, Part::Node(Entry::new(node.clone())));
-                Edit::RemoveNode { node: key.clone() }
-            }
-            Edit::RemoveNode { node: name } => {
-                let id = find(name)?;
-                let next = self.index.nodes().map(|n| n.0).find(|n| *n > id.0).map(NodeId);
-                let before = next.and_then(|n| self.node(n).output.iter().find(|o| !o.is_empty()).cloned());
-                graph.parts.remove(self.index.node_place(id));
-                Edit::InsertNode { before, node: self.node(id).clone() }
-            }
-            Edit::ReplaceNode { node: name, with } => {
-                let id = find(name)?;
-                let key = with.output.iter().find(|o| !o.is_empty()).ok_or_else(|| fail("the new node has no output".into()))?;
-                change(&mut graph, id, with.clone());
-                Edit::ReplaceNode { node: key.clone(), with: self.node(id).clone() }
-            }
-            Edit::RewireInput { node: name, slot, value } => {
-                let id = find(name)?;
-                let mut node = self.node(id).clone();
-                if node.input.len() <= *slot {
-                    node.input.resize(*slot + 1, String::new());
-                }
-                node.input[*slot] = value.clone();
-                change(&mut graph, id, node);
-                Edit::ReplaceNode { node: name.clone(), with: self.node(id).clone() }
-            }
-            Edit::SetInputs { values } => {
-                let old = graph.parts.iter().filter_map(|p| if let Part::Input(e) = p { Some(e.message.clone()) } else { None }).collect();
-                replace_all(&mut graph.parts, |p| matches!(p, Part::Input(_)), values.iter().map(|v| Part::Input(Entry::new(v.clone()))));
-                Edit::SetInputs { values: old }
-            }
-            Edit::SetOutputs { values } => {
-                let old = self.outputs().cloned().collect();
-                replace_all(&mut graph.parts, |p| matches!(p, Part::Output(_)), values.iter().map(|v| Part::Output(Entry::new(v.clone()))));
-                Edit::SetOutputs { values: old }
-            }
-            Edit::All(edits) => {
-                let mut model = self.clone();
-                let mut inverses = Vec::with_capacity(edits.len());
-                for edit in edits {
-                    let (next, inverse) = model.apply(edit)?;
-                    model = next;
-                    inverses.push(inverse);
-                }
-                inverses.reverse();
-                return Ok((model, Edit::All(inverses)));
-            }
-        };
-        Ok((self.with_graph(graph), inverse))
+            Self::SetInputs { .. } => of_model("inputs"),
+            Self::SetOutputs { .. } => of_model("outputs"),
+            Self::SetMetadata { key, .. } => of_model(&format!("metadata {key}")),
+            Self::All(edits) => edits.iter().flat_map(Self::touches).collect(),
+        }
     }
 }
 
-fn replace_all(parts: &mut Vec<Part>, is: impl Fn(&Part) -> bool, new: impl Iterator<Item = Part>) {
-    let at = parts.iter().position(&is).unwrap_or(parts.len());
-    parts.retain(|p| !is(p));
-    let at = at.min(parts.len());
-    parts.splice(at..at, new);
+/// What an edit changes or counts on, under the name of a value.
+struct Touch {
+    name: String,
+    part: Part,
+}
+
+#[derive(PartialEq)]
+enum Part {
+    /// That the node is there.
+    Place,
+    /// One attribute or input.
+    Named(String),
+    /// All of it.
+    Whole,
+}
+
+impl Touch {
+    fn conflicts(&self, other: &Self) -> bool {
+        let parts = match (&self.part, &other.part) {
+            (Part::Whole, _) | (_, Part::Whole) => true,
+            (Part::Named(a), Part::Named(b)) => a == b,
+            _ => false,
+        };
+        self.name == other.name && parts
+    }
 }
 
 impl std::fmt::Display for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::SetAttribute { node, attribute } => write!(f, "set attribute {} of '{node}'", attribute.name()),
-            Self::RemoveAttribute { node, attribute } => write!(f, "remove attribute {attribute} of '{node}'"),
-            Self::ReplaceInitializer { tensor } => write!(f, "replace initializer '{}'", tensor.name()),
+            Self::SetAttribute { node, attribute } => {
+                write!(f, "set attribute {} of '{node}'", attribute.name())
+            }
+            Self::RemoveAttribute { node, attribute } => {
+                write!(f, "remove attribute {attribute} of '{node}'")
+            }
+            Self::ReplaceInitializer { tensor } => {
+                write!(f, "replace initializer '{}'", tensor.name())
+            }
             Self::AddInitializer { tensor } => write!(f, "add initializer '{}'", tensor.name()),
             Self::RemoveInitializer { name } => write!(f, "remove initializer '{name}'"),
-            Self::InsertNode { node, .. } => write!(f, "insert {} '{}'", node.op_type(), node.label()),
+            Self::InsertNode { node, .. } => {
+                write!(f, "insert {} '{}'", node.op_type(), node.label())
+            }
+            Self::PutNode { node, .. } => {
+                write!(f, "put back {} '{}'", node.op_type(), node.label())
+            }
             Self::RemoveNode { node } => write!(f, "remove node '{node}'"),
             Self::ReplaceNode { node, with } => write!(f, "replace node '{node}' by {} '{}'", with.op_type(), with.label()),
-            Self::RewireInput { node, slot, value } => write!(f, "let input {slot} of '{node}' read '{value}'"),
+            Self::RewireInput { node, slot, value } => {
+                write!(f, "let input {slot} of '{node}' read '{value}'")
+            }
             Self::SetInputs { .. } => write!(f, "change the declared inputs"),
             Self::SetOutputs { .. } => write!(f, "change the declared outputs"),
+            Self::SetMetadata { key, value: Some(value) } => write!(f, "set metadata {key} to '{value}'"),
+            Self::SetMetadata { key, value: None } => write!(f, "remove metadata {key}"),
             Self::All(edits) => {
                 for (i, edit) in edits.iter().enumerate() {
                     write!(f, "{}{edit}", if i > 0 { "; " } else { "" })?;

@@ -13,6 +13,20 @@ pub enum ModelError {
         /// The system's words.
         why: String,
     },
+    /// The file is there, and replacing it was not asked for.
+    #[error("{}: exists already; nothing was written", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An external data file cannot be had.
+    #[error("external data '{location}': {why}")]
+    External {
+        /// Path as the model gives it.
+        location: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The bytes are no ONNX model.
     #[error("{file}: not an ONNX model: {why}")]
     NotOnnx {

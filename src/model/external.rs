@@ -1,22 +1,30 @@
 //! Tensor data outside the model's file, and the one place where files are memory-mapped.
 
-use super::ModelError;
-use super::onnx::TensorProto;
 use super::onnx::tensor_proto::DataLocation;
+use super::onnx::{AttributeProto, GraphProto, TensorProto};
+use super::{Model, ModelError};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
-/// A file as bytes, mapped and not read.
-pub(super) fn map(path: &Path) -> std::io::Result<Bytes> {
+/// Files up to this size are read: another program may truncate a file while it is open, which would end this one when it is mapped.
+const READ_UP_TO: u64 = 256 << 20;
+
+/// The bytes of a file; mapped when it is large.
+pub(super) fn load(path: &Path) -> std::io::Result<Bytes> {
+    let other = |what| Err(std::io::Error::other(what));
+    let kind = std::fs::metadata(path)?;
+    if kind.is_dir() {
+        return other("is a folder, not a file");
+    }
+    if !kind.is_file() {
+        return other("is no regular file");
+    }
+    if kind.len() <= READ_UP_TO {
+        return std::fs::read(path).map(Bytes::from);
+    }
     let file = std::fs::File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "is a folder, not a model"));
-    }
-    if file.metadata()?.len() == 0 {
-        return Ok(Bytes::new());
-    }
     // SAFETY: the map is read-only. As with any mapped file, another program that truncates it
     // while it is open can end this one with SIGBUS; fixcon itself only ever replaces files by renaming.
     #[allow(unsafe_code)]
@@ -24,16 +32,59 @@ pub(super) fn map(path: &Path) -> std::io::Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
-/// The external data files of one model, mapped when first needed.
-#[derive(Debug)]
+/// The external data files of one model, loaded when first needed.
+#[derive(Debug, Default)]
 pub(super) struct External {
-    folder: Option<PathBuf>,
+    /// The folder of the model, and that of the file which it links to: caches of downloads keep model and data as links to one folder.
+    folders: Vec<PathBuf>,
     files: Mutex<HashMap<PathBuf, Bytes>>,
 }
 
+/// Where the data of a tensor lie, when outside the file.
+pub(super) fn location(tensor: &TensorProto) -> Option<&str> {
+    if tensor.data_location() != DataLocation::External {
+        return None;
+    }
+    tensor.external_data.iter().find(|e| e.key() == "location").map(|e| e.value())
+}
+
 impl External {
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, files: Mutex::default() }
+    pub(super) fn new(model: Option<&Path>) -> Self {
+        let Some(model) = model else {
+            return Self::default();
+        };
+        let folder = match model.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let linked = model.canonicalize().ok().and_then(|p| p.parent().map(Path::to_path_buf));
+        Self { folders: [Some(folder), linked].into_iter().flatten().collect(), files: Mutex::default() }
+    }
+
+    /// The file of a location, links followed.
+    pub(super) fn resolve(&self, location: &str) -> Result<PathBuf, ModelError> {
+        let bad = |why: String| ModelError::External { location: location.into(), why };
+        let inside =
+            !location.is_empty() && Path::new(location).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            return Err(bad("lies outside the model's folder, which is refused".into()));
+        }
+        let folder = self.folders.first().ok_or_else(|| bad("needs a model that was read from a file".into()))?;
+        let path = folder.join(location).canonicalize().map_err(|e| bad(e.to_string()))?;
+        let allowed = self.folders.iter().filter_map(|f| f.canonicalize().ok()).any(|f| path.starts_with(f));
+        if allowed { Ok(path) } else { Err(bad("links to outside the model's folder, which is refused".into())) }
+    }
+
+    /// The bytes of a whole file.
+    pub(super) fn file(&self, location: &str) -> Result<Bytes, ModelError> {
+        let path = self.resolve(location)?;
+        let mut files = self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(data) = files.get(&path) {
+            return Ok(data.clone());
+        }
+        let data = load(&path).map_err(|e| ModelError::External { location: location.into(), why: e.to_string() })?;
+        files.insert(path, data.clone());
+        Ok(data)
     }
 
     pub(super) fn raw_data(&self, tensor: &TensorProto) -> Result<Option<Bytes>, ModelError> {
@@ -47,28 +98,42 @@ impl External {
             Some(text) => text.parse::<usize>().map(Some).map_err(|_| bad(format!("external_data {key} = '{text}' is no number"))),
         };
         let location = entry("location").ok_or_else(|| bad("external_data has no location".into()))?;
-        let inside = Path::new(location).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside {
-            return Err(bad(format!("external data '{location}' lies outside the model's folder, which is refused")));
-        }
-        let folder = self.folder.as_ref().ok_or_else(|| bad("external data needs a model that was read from a file".into()))?;
-        let path = folder.join(location);
-        let data = {
-            let mut files = self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            match files.get(&path) {
-                Some(data) => data.clone(),
-                None => {
-                    let data = map(&path).map_err(|e| bad(format!("external data {}: {e}", path.display())))?;
-                    files.insert(path.clone(), data.clone());
-                    data
-                }
-            }
-        };
+        let data = self.file(location).map_err(|e| bad(e.to_string()))?;
         let offset = number("offset")?.unwrap_or(0);
         let length = number("length")?.unwrap_or(data.len().saturating_sub(offset));
         match offset.checked_add(length) {
             Some(end) if end <= data.len() => Ok(Some(data.slice(offset..end))),
-            _ => Err(bad(format!("external data {} has {} bytes; {offset} + {length} are asked for", path.display(), data.len()))),
+            _ => Err(bad(format!("external data '{location}' has {} bytes; {offset} + {length} are asked for", data.len()))),
         }
     }
+}
+
+/// Every tensor of a model: initializers, those in attributes, in sub-graphs, in functions.
+pub(super) fn visit_tensors<'a>(model: &'a Model, visit: &mut impl FnMut(&'a TensorProto)) {
+    model.initializers().for_each(&mut *visit);
+    for sparse in model.sparse_initializers() {
+        sparse.values.iter().chain(&sparse.indices).for_each(&mut *visit);
+    }
+    let functions = model.proto().functions.iter();
+    let attributes = model.nodes().map(|(_, n)| n).chain(functions.flat_map(|f| &f.node)).flat_map(|n| &n.attribute);
+    attributes.chain(model.proto().functions.iter().flat_map(|f| &f.attribute_proto)).for_each(|a| in_attribute(a, visit));
+    for info in &model.proto().training_info {
+        info.initialization.iter().chain(&info.algorithm).for_each(|g| in_graph(g, visit));
+    }
+}
+
+fn in_attribute<'a>(attribute: &'a AttributeProto, visit: &mut impl FnMut(&'a TensorProto)) {
+    attribute.t.iter().chain(&attribute.tensors).for_each(&mut *visit);
+    for sparse in attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors) {
+        sparse.values.iter().chain(&sparse.indices).for_each(&mut *visit);
+    }
+    attribute.g.iter().chain(&attribute.graphs).for_each(|g| in_graph(g, visit));
+}
+
+fn in_graph<'a>(graph: &'a GraphProto, visit: &mut impl FnMut(&'a TensorProto)) {
+    graph.initializer.iter().for_each(&mut *visit);
+    for sparse in &graph.sparse_initializer {
+        sparse.values.iter().chain(&sparse.indices).for_each(&mut *visit);
+    }
+    graph.node.iter().flat_map(|n| &n.attribute).for_each(|a| in_attribute(a, visit));
 }

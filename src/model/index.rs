@@ -1,7 +1,7 @@
 //! Who makes and who reads each value, and an order in which nodes can run.
 
 use super::file::{Graph, Part};
-use super::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use super::onnx::{GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use super::{Model, NodeExt};
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -34,11 +34,12 @@ impl Index {
         for (place, part) in graph.parts.iter().enumerate() {
             match part {
                 Part::Node(_) => index.nodes.push(place),
-                Part::Initializer(e) => {
-                    let id = index.intern(e.message.name());
-                    index.initializer.entry(id).or_insert(place);
+                other => {
+                    if let Some(name) = other.initializer_name() {
+                        let id = index.intern(name);
+                        index.initializer.entry(id).or_insert(place);
+                    }
                 }
-                _ => {}
             }
         }
         for part in &graph.parts {
@@ -64,9 +65,7 @@ impl Index {
                 let value = index.intern(name);
                 index.producer[value.0 as usize].get_or_insert(id);
             }
-            let mut names = Vec::new();
-            read_by(&e.message, &mut names);
-            let mut values: Vec<ValueId> = names.into_iter().map(|n| index.intern(n)).collect();
+            let mut values: Vec<ValueId> = self::reads(&e.message).into_iter().map(|n| index.intern(n)).collect();
             let mut seen = HashSet::new();
             values.retain(|v| seen.insert(*v));
             for v in &values {
@@ -92,8 +91,7 @@ impl Index {
 
     /// Kahn's order, the earliest node of the file first; what lies on a cycle is left out of it.
     fn sort(&mut self, reads: &[Vec<ValueId>]) {
-        let mut open: Vec<usize> =
-            reads.iter().map(|vs| vs.iter().filter(|v| self.producer[v.0 as usize].is_some()).count()).collect();
+        let mut open: Vec<usize> = reads.iter().map(|vs| vs.iter().filter(|v| self.producer[v.0 as usize].is_some()).count()).collect();
         let ready = |n: usize| std::cmp::Reverse(n);
         let mut heap: BinaryHeap<_> = open.iter().enumerate().filter(|(_, o)| **o == 0).map(|(n, _)| ready(n)).collect();
         let mut made: Vec<Vec<ValueId>> = vec![Vec::new(); reads.len()];
@@ -156,7 +154,7 @@ impl Index {
     pub fn consumers(&self, value: ValueId) -> &[NodeId] {
         &self.consumers[value.0 as usize]
     }
-    /// The initializers, by name of value, in no order.
+    /// Whether a value is an initializer, dense or sparse.
     pub fn is_initializer(&self, value: ValueId) -> bool {
         self.initializer.contains_key(&value)
     }
@@ -170,6 +168,12 @@ impl Index {
 }
 
 /// Names of all values a node reads, those that its sub-graphs take from outside included.
+pub(super) fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names = Vec::new();
+    read_by(node, &mut names);
+    names
+}
+
 fn read_by<'a>(node: &'a NodeProto, out: &mut Vec<&'a str>) {
     out.extend(node.input.iter().filter(|n| !n.is_empty()).map(String::as_str));
     for attribute in &node.attribute {
@@ -203,7 +207,7 @@ impl Model {
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeId, &NodeProto)> {
         self.index.nodes().map(|id| (id, self.node(id)))
     }
-    /// The initializer of this name.
+    /// The dense initializer of this name.
     pub fn initializer(&self, name: &str) -> Option<&TensorProto> {
         let place = self.index.initializer_place(self.index.value(name)?)?;
         match &self.graph.parts[place] {
@@ -211,15 +215,29 @@ impl Model {
             _ => None,
         }
     }
-    /// All initializers, in the order of the file.
+    /// The sparse initializer of this name.
+    pub fn sparse_initializer(&self, name: &str) -> Option<&SparseTensorProto> {
+        let place = self.index.initializer_place(self.index.value(name)?)?;
+        match &self.graph.parts[place] {
+            Part::Sparse(e) => Some(&e.message),
+            _ => None,
+        }
+    }
+    /// All sparse initializers, in the order of the file.
+    pub fn sparse_initializers(&self) -> impl Iterator<Item = &SparseTensorProto> {
+        self.graph.parts.iter().filter_map(|p| if let Part::Sparse(e) = p { Some(&e.message) } else { None })
+    }
+    /// All dense initializers, in the order of the file.
     pub fn initializers(&self) -> impl Iterator<Item = &TensorProto> {
         self.graph.parts.iter().filter_map(|p| if let Part::Initializer(e) = p { Some(&e.message) } else { None })
     }
     /// Declared inputs, those that are initializers left out.
     pub fn inputs(&self) -> impl Iterator<Item = &ValueInfoProto> {
-        self.graph.parts.iter().filter_map(|p| if let Part::Input(e) = p { Some(&e.message) } else { None }).filter(|v| {
-            self.index.value(v.name()).is_none_or(|id| !self.index.is_initializer(id))
-        })
+        self.graph
+            .parts
+            .iter()
+            .filter_map(|p| if let Part::Input(e) = p { Some(&e.message) } else { None })
+            .filter(|v| self.index.value(v.name()).is_none_or(|id| !self.index.is_initializer(id)))
     }
     /// Declared outputs.
     pub fn outputs(&self) -> impl Iterator<Item = &ValueInfoProto> {

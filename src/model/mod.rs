@@ -2,14 +2,18 @@
 //!
 //! A [`Model`] is immutable. An [`Edit`] gives a new one that shares everything it does not touch, tensors above all.
 
+mod apply;
 mod attributes;
 mod edit;
 mod error;
 mod external;
 mod file;
 mod index;
+#[rustfmt::skip]
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod onnx;
+mod overlay;
+mod save;
 pub mod wire;
 
 pub use attributes::NodeExt;
@@ -17,3 +21,5 @@ pub use edit::Edit;
 pub use error::ModelError;
 pub use file::{Entry, Graph, Model};
 pub use index::{Index, NodeId, ValueId};
+pub use overlay::Place;
+pub use save::Existing;

@@ -3,7 +3,9 @@
 //! Writing back those bytes is what makes an untouched file byte-identical, whatever fields the schema does not know.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One field of a message.
 #[derive(Debug, Clone)]
@@ -45,6 +47,47 @@ pub fn fields(message: &Bytes) -> Result<Vec<Field>, WireError> {
         found.push(Field { number, whole: message.slice(start..end), content });
     }
     Ok(found)
+}
+
+/// A message that was changed: the fields that stayed are taken from the bytes of the old one, unknown ones included.
+///
+/// `was` is what `old` decodes to, `now` what it shall become. A repeated field keeps the bytes of the elements that stayed.
+/// The result depends on these three alone, and is `old` itself when nothing changed.
+pub fn splice(old: &Bytes, was: &impl Message, now: &impl Message) -> Result<Bytes, WireError> {
+    let (was, now) = (grouped(&was.encode_to_vec().into())?, grouped(&now.encode_to_vec().into())?);
+    let raw = fields(old)?;
+    let none = Vec::new();
+    let group = |of: &BTreeMap<u32, Vec<Bytes>>, number| of.get(&number).unwrap_or(&none).clone();
+    let mut out = BytesMut::with_capacity(old.len() + 64);
+    let mut done = BTreeSet::new();
+    for field in &raw {
+        let (before, after) = (group(&was, field.number), group(&now, field.number));
+        if before == after {
+            out.put_slice(&field.whole);
+        } else if done.insert(field.number) {
+            let mut kept: Vec<Option<&Bytes>> = raw.iter().filter(|f| f.number == field.number).map(|f| Some(&f.whole)).collect();
+            if kept.len() != before.len() {
+                kept.clear();
+            }
+            for element in after {
+                let same = (0..kept.len()).find(|k| kept[*k].is_some() && before[*k] == element);
+                out.put_slice(same.and_then(|k| kept[k].take()).unwrap_or(&element));
+            }
+        }
+    }
+    let known: BTreeSet<u32> = raw.iter().map(|f| f.number).collect();
+    for (_, elements) in now.iter().filter(|(number, _)| !known.contains(number)) {
+        elements.iter().for_each(|e| out.put_slice(e));
+    }
+    Ok(out.freeze())
+}
+
+fn grouped(message: &Bytes) -> Result<BTreeMap<u32, Vec<Bytes>>, WireError> {
+    let mut out = BTreeMap::<u32, Vec<Bytes>>::new();
+    for field in fields(message)? {
+        out.entry(field.number).or_default().push(field.whole);
+    }
+    Ok(out)
 }
 
 /// A length-delimited field, from its content.
