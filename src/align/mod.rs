@@ -1,19 +1,31 @@
 //! Pairing two graphs by their numbers: values that stand for each other, and the regions between them.
 //!
 //! The target is walked in topological order while every paired value is replaced by the source's own (teacher forcing), so that
-//! each node is judged on right inputs and only the node that introduces an error shows one.
+//! each node is judged on right inputs and only the node that introduces an error shows one. Structure gives candidates, numbers
+//! decide; names are never looked at.
 
 mod layout;
+mod numbers;
+mod reference;
+mod regions;
+mod resync;
+mod walk;
 
-pub use layout::Layout;
+pub use layout::{Layout, candidates};
+pub use numbers::{Fingerprint, error_between, relative_error, worst_error};
+pub use reference::Reference;
+pub(crate) use reference::moves;
 
 use crate::model::ValueId;
-use crate::run::OpId;
+use crate::model::onnx::tensor_proto::DataType;
+use crate::run::{Network, OpId, RunError, Value};
+use std::collections::{HashMap, HashSet};
+use walk::Walk;
 
 /// A source value and the target value that stands for it.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// Value of the source.
+    /// Value of the source; beyond the source's values: see [`Reference::virtual_of`].
     pub source: ValueId,
     /// Value of the target.
     pub target: ValueId,
@@ -68,4 +80,175 @@ pub struct Region {
     pub verdict: Verdict,
     /// Why it is unchecked.
     pub why: Option<String>,
+}
+
+/// What the user says of pairs, by name of value.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// Target value to source value.
+    pub pins: HashMap<String, String>,
+    /// Target and source values that are no pair.
+    pub forbidden: Vec<(String, String)>,
+}
+
+/// How exactly the target computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Precision {
+    /// Single precision throughout.
+    Float,
+    /// Half precision somewhere.
+    Half,
+    /// Quantised somewhere.
+    Quantized,
+}
+
+impl Precision {
+    /// Looks at operators and element types of a network.
+    pub fn of(network: &Network) -> Self {
+        let quantized = |op: &str| op.contains("QuantizeLinear") || op.starts_with("QLinear") || op.ends_with("Integer");
+        let model = network.model();
+        if model.nodes().any(|(_, n)| quantized(n.op_type())) {
+            return Self::Quantized;
+        }
+        let half = |t: DataType| matches!(t, DataType::Float16 | DataType::Bfloat16);
+        if model.initializers().any(|t| half(DataType::try_from(t.data_type()).unwrap_or_default())) || network.ops().iter().any(|o| o.inputs.iter().flatten().filter_map(|v| network.constant(*v)).any(|c| half(c.dtype()))) {
+            return Self::Half;
+        }
+        Self::Float
+    }
+
+    /// The largest relative error at which two values are taken for equal. Kept tight: a loose one takes x and relu(x) for a pair.
+    pub fn tau(self) -> f32 {
+        match self {
+            Self::Float => 1e-4,
+            Self::Half => 1e-2,
+            Self::Quantized => 0.12,
+        }
+    }
+}
+
+/// One input of the target: what it is fed, and the source input that it stands for.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// One value for each image.
+    pub values: Vec<Value>,
+    /// The source's input and the layout between them; `None` where the tensors differ by more than a layout.
+    pub partner: Option<(ValueId, Layout)>,
+}
+
+/// A target aligned with its source.
+pub struct Alignment<'a> {
+    walk: Walk<'a>,
+    /// Pairs, in the target's order.
+    pub pairs: Vec<Pair>,
+    /// Regions, in the target's order.
+    pub regions: Vec<Region>,
+}
+
+/// An input of a node that should read another source value.
+#[derive(Debug, Clone)]
+pub struct WrongInput {
+    /// The node.
+    pub consumer: OpId,
+    /// The target value that it reads.
+    pub input: ValueId,
+    /// The source value whose partner it should read.
+    pub wanted: ValueId,
+    /// The layout in which it should have it.
+    pub layout: Layout,
+}
+
+/// Aligns a target with its source on a few images.
+///
+/// # Errors
+/// None at present: what does not run is unchecked.
+pub fn align<'a>(target: &'a Network, source: &'a Reference<'a>, feeds: &[Feed], tau: f32, hints: &'a Hints) -> Result<Alignment<'a>, RunError> {
+    let given: Vec<_> = feeds.iter().map(|f| (f.values.clone(), f.partner.clone())).collect();
+    let mut walk = Walk::start(target, source, &given, tau, hints);
+    walk.run();
+    walk.resynchronise();
+    if walk.pairs.values().any(|k| matches!(k.kind, PairKind::Inferred(_))) {
+        walk.measure();
+        walk.drop_needless();
+        walk.measure();
+    }
+    let (pairs, regions) = walk.finish(&HashMap::new());
+    Ok(Alignment { walk, pairs, regions })
+}
+
+impl<'a> Alignment<'a> {
+    /// The target.
+    pub fn target(&self) -> &'a Network {
+        self.walk.target
+    }
+    /// The source on the images.
+    pub fn source(&self) -> &'a Reference<'a> {
+        self.walk.source
+    }
+    /// Largest error at which values are taken for equal.
+    pub fn tau(&self) -> f32 {
+        self.walk.tau
+    }
+    /// How many images were looked at.
+    pub fn images(&self) -> usize {
+        self.walk.images
+    }
+    /// What consumers of a target value are given: the source's value where paired.
+    pub fn fed(&self, v: ValueId) -> Option<&[Value]> {
+        self.walk.fed.get(&v).map(Vec::as_slice)
+    }
+    /// What the target makes there from what it is given; kept for values that are not equal.
+    pub fn computed(&self, v: ValueId) -> Option<&[Value]> {
+        self.walk.computed.get(&v).map(Vec::as_slice)
+    }
+    /// The pair of a target value.
+    pub fn pair_of(&self, v: ValueId) -> Option<&Pair> {
+        self.pairs.iter().find(|p| p.target == v)
+    }
+    /// Whether a target value depends on the image through anything but shapes.
+    pub fn is_live(&self, v: ValueId) -> bool {
+        self.walk.live.contains(&v)
+    }
+    /// Why an op does not run.
+    pub fn failure(&self, id: OpId) -> Option<&RunError> {
+        self.walk.failed.get(&id)
+    }
+    /// Ops that do not run, in order.
+    pub fn failures(&self) -> Vec<OpId> {
+        let mut ids: Vec<OpId> = self.walk.failed.keys().copied().collect();
+        ids.sort();
+        ids
+    }
+    /// Inputs that should be other source values.
+    pub fn wrong_inputs(&self) -> Vec<WrongInput> {
+        let found = self.walk.wrong_inputs.iter();
+        found.map(|(c, i, w, l)| WrongInput { consumer: *c, input: *i, wanted: *w, layout: l.clone() }).collect()
+    }
+    /// Values of the target that have no partner though something depends on them.
+    pub fn unexplained(&self) -> HashSet<ValueId> {
+        self.walk.dirty().values
+    }
+    /// What was noticed, in words.
+    pub fn log(&self) -> &[String] {
+        &self.walk.log
+    }
+    /// Runs one op of the target on what it is given, `instead` in place of some values; a list of images for each output.
+    ///
+    /// # Errors
+    /// When the node does not run.
+    pub fn eval(&self, id: OpId, instead: &HashMap<ValueId, Vec<Value>>, images: usize) -> Result<Vec<Vec<Value>>, RunError> {
+        self.walk.eval(id, instead, images)
+    }
+    /// What `stop` becomes when some values are replaced, over at most `depth` nodes.
+    pub fn value_below(&self, given: HashMap<ValueId, Vec<Value>>, images: usize, depth: usize, stop: ValueId) -> Option<Vec<Value>> {
+        self.walk.value_below(given, images, depth, &walk::Dirty::default(), stop)
+    }
+    /// Source values up to `hops` steps above one.
+    pub fn above(&self, s: ValueId, hops: usize) -> Vec<ValueId> {
+        self.walk.above(s, hops)
+    }
+    /// A source value laid out for the target, in the element type of the target value `like`.
+    pub fn laid(&self, s: ValueId, layout: &Layout, like: ValueId, images: usize) -> Option<Vec<Value>> {
+        self.walk.laid(s, layout, like, images)
+    }
 }

@@ -63,6 +63,12 @@ pub struct Kernel {
     signature: Arc<[u8]>,
 }
 
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.opset == other.opset && self.signature == other.signature
+    }
+}
+
 impl Kernel {
     /// Takes operator, attributes and number of inputs and outputs of a node.
     pub fn new(node: &NodeProto, opset: i64) -> Self {

@@ -62,7 +62,7 @@ pub(super) fn lower(
         let konst = Const::new(value.0.clone()).map_err(RunError::from_tract)?;
         let node = &mut model.nodes_mut()[outlet.node];
         node.op = Box::new(konst);
-        node.outputs[0].fact = InferenceFact::from(&value.0);
+        node.outputs[0].fact = InferenceFact::from(value.0.as_ref().clone());
         model.inputs.retain(|i| *i != outlet);
     }
     for (i, g) in given.iter().enumerate() {

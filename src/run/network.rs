@@ -282,14 +282,14 @@ impl Network {
     /// As [`Network::eval`].
     pub fn eval_as<'a>(&'a self, id: OpId, kernel: &Kernel, value: impl Fn(ValueId) -> Option<&'a Value>) -> Result<Vec<Value>, RunError> {
         let op = self.op(id);
-        let inputs: Result<Vec<_>, RunError> = op.inputs.iter().map(|v| match v {
-            None => Ok(Input::Missing),
+        let inputs = op.inputs.iter().map(|v| match v {
+            None => Ok::<_, RunError>(Input::Missing),
             Some(v) => match self.constants.get(v) {
                 Some(c) => Ok(Input::Constant(c)),
                 None => value(*v).map(Input::Data).ok_or_else(|| RunError::new(format!("the value '{}' is missing", self.model.index().name(*v)))),
             },
         });
-        inputs.and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
+        inputs.collect::<Result<Vec<_>, _>>().and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
     }
 
     /// Runs the network on one image's inputs, node by node. `visit` sees the result of each op; a value is dropped after its last reader.

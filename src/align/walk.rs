@@ -1,0 +1,429 @@
+//! The forward walk: every node of the target on the source's own values, wherever these are known.
+
+use super::layout::{Layout, candidates};
+use super::numbers::{Fingerprint, error_between, worst_error};
+use super::reference::{Reference, moves};
+use super::{Hints, PairKind};
+use crate::model::ValueId;
+use crate::run::{Network, OpId, RunError, Value};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// A value found to stand for a source value.
+#[derive(Debug, Clone)]
+pub(super) struct Match {
+    pub source: ValueId,
+    pub layout: Layout,
+    pub error: f32,
+}
+
+/// What is known of a target value.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub source: ValueId,
+    pub layout: Layout,
+    /// Isolated error; infinite while nothing was computed.
+    pub error: f32,
+    pub kind: PairKind,
+}
+
+/// The target while it is walked. Values are lists with one entry an image.
+pub(super) struct Walk<'a> {
+    pub target: &'a Network,
+    pub source: &'a Reference<'a>,
+    pub images: usize,
+    /// Largest error at which values are taken for equal.
+    pub tau: f32,
+    pub hints: &'a Hints,
+    pub pairs: HashMap<ValueId, Known>,
+    /// What consumers are given: the source's value where paired, else what was computed.
+    pub fed: HashMap<ValueId, Vec<Value>>,
+    /// What the target made from what it was given. Kept for values that are not equal.
+    pub computed: HashMap<ValueId, Vec<Value>>,
+    pub failed: HashMap<OpId, RunError>,
+    /// Source origins that are paired, with the target values.
+    pub claimed: HashMap<ValueId, BTreeSet<ValueId>>,
+    /// Target values that depend on the image through anything but shapes.
+    pub live: HashSet<ValueId>,
+    /// Where the next node would have to read another source value: consumer, its input, that value, its layout.
+    pub wrong_inputs: Vec<(OpId, ValueId, ValueId, Layout)>,
+    /// What was noticed, in words.
+    pub log: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts with the inputs: `given` is what the target's inputs are fed (by slot, one for each image); a layout pairs it with the source's input.
+    pub fn start(
+        target: &'a Network,
+        source: &'a Reference<'a>,
+        given: &[(Vec<Value>, Option<(ValueId, Layout)>)],
+        tau: f32,
+        hints: &'a Hints,
+    ) -> Self {
+        let images = given.first().map_or(0, |(v, _)| v.len());
+        let mut walk = Self {
+            target,
+            source,
+            images,
+            tau,
+            hints,
+            pairs: HashMap::new(),
+            fed: HashMap::new(),
+            computed: HashMap::new(),
+            failed: HashMap::new(),
+            claimed: HashMap::new(),
+            live: HashSet::new(),
+            wrong_inputs: Vec::new(),
+            log: Vec::new(),
+        };
+        for (v, (values, partner)) in target.inputs().iter().zip(given) {
+            walk.fed.insert(*v, values.clone());
+            walk.live.insert(*v);
+            if let Some((s, layout)) = partner {
+                walk.claimed.entry(source.origin(*s)).or_default().insert(*v);
+                walk.pairs.insert(*v, Known { source: *s, layout: layout.clone(), error: 0.0, kind: PairKind::Equal });
+            }
+        }
+        for op in target.ops() {
+            if !matches!(op.op_type(), "Shape" | "Size") && op.data.iter().any(|v| walk.live.contains(v)) {
+                walk.live.extend(op.made());
+            }
+        }
+        walk
+    }
+
+    /// Walks all nodes.
+    pub fn run(&mut self) {
+        for id in self.target.op_ids() {
+            self.step(id);
+        }
+    }
+
+    /// Runs one op on all images, with other values in place of some.
+    pub fn eval(&self, id: OpId, instead: &HashMap<ValueId, Vec<Value>>, images: usize) -> Result<Vec<Vec<Value>>, RunError> {
+        let mut made: Vec<Vec<Value>> = Vec::new();
+        for image in 0..images {
+            let value = |v: ValueId| instead.get(&v).or_else(|| self.fed.get(&v)).and_then(|x| x.get(image));
+            for (slot, out) in self.target.eval(id, value)?.into_iter().enumerate() {
+                if made.len() <= slot {
+                    made.push(Vec::new());
+                }
+                made[slot].push(out);
+            }
+        }
+        Ok(made)
+    }
+
+    /// Runs one op and pairs what it makes.
+    pub fn step(&mut self, id: OpId) {
+        let op = self.target.op(id);
+        let outputs: Vec<ValueId> = op.made().collect();
+        let missing = op.data.iter().any(|v| !self.fed.contains_key(v));
+        let made = if missing { Err(None) } else { self.eval(id, &HashMap::new(), self.images).map_err(Some) };
+        match made {
+            Ok(made) => {
+                self.failed.remove(&id);
+                for (v, values) in outputs.into_iter().zip(made) {
+                    self.settle(id, v, values);
+                }
+            }
+            Err(why) => {
+                for v in outputs {
+                    self.computed.remove(&v);
+                    match self.pairs.get_mut(&v) {
+                        Some(known) if known.kind != PairKind::Equal => known.error = f32::INFINITY,
+                        _ => {
+                            self.unpair(v);
+                            self.fed.remove(&v);
+                        }
+                    }
+                }
+                if let Some(why) = why {
+                    self.failed.insert(id, why);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, id: OpId, v: ValueId, values: Vec<Value>) {
+        if let Some(known) = self.pairs.get_mut(&v)
+            && known.kind != PairKind::Equal
+        {
+            known.error = self.fed.get(&v).map_or(f32::INFINITY, |fed| worst_error(&values, fed));
+            self.computed.insert(v, values);
+            return;
+        }
+        let name = self.target.model().index().name(v);
+        if let Some(pinned) = self.hints.pins.get(name)
+            && let Some(s) = self.source.network.model().index().value(pinned)
+            && let Some(theirs) = self.source.values(s)
+        {
+            let layout = candidates(theirs[0].shape(), values[0].shape())
+                .into_iter()
+                .min_by(|a, b| {
+                    let e = |l: &Layout| self.layout_error(&values, s, l);
+                    e(a).total_cmp(&e(b))
+                })
+                .unwrap_or_else(|| Layout::flat(theirs[0].shape()));
+            self.computed.insert(v, values);
+            self.pair(v, Match { source: s, layout, error: f32::INFINITY }, PairKind::Pinned);
+            return;
+        }
+        match self.find(&values, Some(id), Some(v), self.images) {
+            Some(found) => {
+                self.computed.insert(v, values);
+                self.pair(v, found, PairKind::Equal);
+                self.computed.remove(&v);
+            }
+            None => {
+                self.unpair(v);
+                self.fed.insert(v, values.clone());
+                self.computed.insert(v, values);
+            }
+        }
+    }
+
+    /// Takes two values for a pair, and feeds consumers with the source's.
+    pub fn pair(&mut self, v: ValueId, found: Match, kind: PairKind) {
+        self.unpair(v);
+        let Some(theirs) = self.source.values(found.source) else { return };
+        let dtype = self.computed.get(&v).and_then(|c| c.first()).map_or_else(|| theirs[0].dtype(), Value::dtype);
+        let fed: Option<Vec<Value>> = theirs.iter().map(|x| found.layout.apply(x)?.cast(dtype)).collect();
+        let Some(fed) = fed else { return };
+        let mut error = found.error;
+        if !error.is_finite()
+            && let Some(c) = self.computed.get(&v)
+        {
+            error = worst_error(c, &fed);
+        }
+        self.fed.insert(v, fed);
+        self.claimed.entry(self.source.origin(found.source)).or_default().insert(v);
+        self.pairs.insert(v, Known { source: found.source, layout: found.layout, error, kind });
+    }
+
+    /// Takes a pair apart; what consumers are given stays until the next step.
+    pub fn unpair(&mut self, v: ValueId) {
+        if let Some(known) = self.pairs.remove(&v)
+            && let Some(set) = self.claimed.get_mut(&self.source.origin(known.source))
+        {
+            set.remove(&v);
+        }
+    }
+
+    /// Whether a source value is paired already, up to rearrangement.
+    pub fn is_claimed(&self, s: ValueId) -> bool {
+        self.claimed.get(&self.source.origin(s)).is_some_and(|set| !set.is_empty())
+    }
+
+    fn layout_error(&self, values: &[Value], s: ValueId, layout: &Layout) -> f32 {
+        let Some(theirs) = self.source.values(s) else { return f32::INFINITY };
+        values.iter().zip(theirs).map(|(t, s)| layout.apply(s).map_or(f32::INFINITY, |s| error_between(t, &s))).fold(0.0, f32::max)
+    }
+
+    /// The layout under which target values equal a source value best, with its error.
+    pub fn best_layout(&self, values: &[Value], s: ValueId) -> Option<(Layout, f32)> {
+        let theirs = self.source.values(s)?;
+        let mut best: Option<(Layout, f32)> = None;
+        let (t, x) = (values.first()?.to_f32(), theirs.first()?.to_f32());
+        if t.len() != x.len() {
+            return None;
+        }
+        for layout in candidates(theirs[0].shape(), values[0].shape()) {
+            if layout.sampled_error(&x, &t) > f64::from(self.tau) * 20.0 + 1e-3 {
+                continue;
+            }
+            let error = self.layout_error(values, s, &layout);
+            if best.as_ref().is_none_or(|(_, e)| error < *e) {
+                best = Some((layout, error));
+            }
+            if best.as_ref().is_some_and(|(_, e)| *e < self.tau * 0.05) {
+                break;
+            }
+        }
+        best
+    }
+
+    /// The source value that equals these, if any: by numbers, and among equals by structure.
+    pub fn find(&self, values: &[Value], by: Option<OpId>, v: Option<ValueId>, images: usize) -> Option<Match> {
+        let first = values.first()?;
+        if !first.is_float() || first.len() < 2 {
+            return None;
+        }
+        let prints: Vec<Fingerprint> = values.iter().take(images).map(|x| Fingerprint::of(&x.to_f32())).collect::<Option<_>>()?;
+        let near = self.source.near(&prints, first.len(), f64::from(self.tau) * 1.2);
+        let op = by.map(|id| self.target.op(id));
+        let read: HashSet<ValueId> = op.map_or_else(HashSet::new, |op| op.data.iter().filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect());
+        let forbidden = |s: ValueId| {
+            let Some(v) = v else { return false };
+            let name = (self.target.model().index().name(v), self.source.name(s));
+            self.hints.forbidden.iter().any(|(t, s)| *t == name.0 && *s == name.1)
+        };
+        let mut best: Option<(_, Match)> = None;
+        for s in near.into_iter().take(14).filter(|s| !forbidden(*s)) {
+            let Some((layout, error)) = self.best_layout(values, s) else { continue };
+            if error > self.tau {
+                continue;
+            }
+            let moving = op.is_some_and(|op| moves(op.op_type()));
+            let mut structure = 0;
+            if let (Some(p), Some(op)) = (self.source.producer(s), op) {
+                let theirs = self.source.network.op(p);
+                structure += 2 * i32::from(theirs.data.iter().any(|i| read.contains(&self.source.origin(*i))));
+                structure += i32::from(theirs.op_type() == op.op_type());
+                structure += 2 * i32::from(moving && read.contains(&self.source.origin(s)));
+            }
+            let key = (-structure, layout.cost(), self.is_claimed(s) && !moving, error > self.tau * 0.1, self.source.rank(s));
+            if best.as_ref().is_none_or(|(k, _)| key < *k) {
+                best = Some((key, Match { source: s, layout, error }));
+            }
+        }
+        best.map(|(_, m)| m)
+    }
+
+    /// Values that nothing explains yet, with the ops that make them, in order: not paired, and a graph output or read by such an op.
+    pub fn dirty(&self) -> Dirty {
+        let outputs: HashSet<ValueId> = self.target.outputs().iter().copied().collect();
+        let mut dirty = Dirty::default();
+        for id in self.target.op_ids().rev() {
+            for v in self.target.op(id).made() {
+                if self.pairs.contains_key(&v) || !self.live.contains(&v) {
+                    continue;
+                }
+                if outputs.contains(&v) || self.target.consumers(v).iter().any(|c| dirty.ops.contains(c)) {
+                    dirty.values.insert(v);
+                    dirty.ops.insert(id);
+                }
+            }
+        }
+        dirty
+    }
+
+    /// Whether a node tells right from wrong inputs: it has weights, or joins two values by other than a product.
+    ///
+    /// Mul, Div and elementwise functions carry a wrong factor forward and would confirm it.
+    pub fn discriminates(&self, id: OpId) -> bool {
+        discriminates(self.target, id)
+    }
+
+    /// Runs what lies below some given values until `until` says stop. Ops that wait for values nothing explains are left out.
+    pub fn forward<R>(
+        &self,
+        given: HashMap<ValueId, Vec<Value>>,
+        images: usize,
+        depth: usize,
+        dirty: &Dirty,
+        mut until: impl FnMut(&Self, OpId, bool, ValueId, &[Value]) -> Option<R>,
+    ) -> Option<R> {
+        let mut heap: BTreeSet<OpId> = given.keys().flat_map(|v| self.target.consumers(*v).iter().copied()).collect();
+        let mut seen = heap.clone();
+        let mut telling: HashSet<ValueId> = HashSet::new();
+        let mut local = given;
+        let mut count = 0;
+        while let Some(id) = heap.pop_first() {
+            if count >= depth {
+                return None;
+            }
+            let op = self.target.op(id);
+            let waits = |v: &ValueId| !local.contains_key(v) && (dirty.values.contains(v) || !self.fed.contains_key(v));
+            if op.data.iter().any(waits) {
+                continue;
+            }
+            let Ok(made) = self.eval(id, &local, images) else { continue };
+            count += 1;
+            let tells = self.discriminates(id) || op.data.iter().any(|v| telling.contains(v));
+            for (v, values) in op.made().zip(made) {
+                if local.contains_key(&v) {
+                    continue;
+                }
+                if let Some(found) = until(self, id, tells, v, &values) {
+                    return Some(found);
+                }
+                local.insert(v, values);
+                if tells {
+                    telling.insert(v);
+                }
+                for c in self.target.consumers(v) {
+                    if seen.insert(*c) {
+                        heap.insert(*c);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Runs below some given values until a discriminating node's output equals a source value that was not paired before and descends
+    /// from `above`.
+    pub fn confirm(&self, given: HashMap<ValueId, Vec<Value>>, images: usize, depth: usize, dirty: &Dirty, above: Option<ValueId>, not: &[ValueId]) -> Option<(ValueId, Match)> {
+        let outputs = self.target.outputs();
+        self.forward(given, images, depth, dirty, |walk, id, tells, v, values| {
+            if !tells && !outputs.contains(&v) {
+                return None;
+            }
+            let m = walk.find(values, Some(id), Some(v), images)?;
+            let fresh = !walk.is_claimed(m.source) && !not.contains(&walk.source.origin(m.source));
+            (fresh && above.is_none_or(|a| walk.source.descends(m.source, a))).then_some((v, m))
+        })
+    }
+
+    /// Runs below some given values and gives what `stop` becomes.
+    pub fn value_below(&self, given: HashMap<ValueId, Vec<Value>>, images: usize, depth: usize, dirty: &Dirty, stop: ValueId) -> Option<Vec<Value>> {
+        self.forward(given, images, depth, dirty, |_, _, _, v, values| (v == stop).then(|| values.to_vec()))
+    }
+
+    /// Steps through everything that reads one of these values, directly or not.
+    pub fn rewalk(&mut self, from: &[ValueId]) {
+        let mut changed: HashSet<ValueId> = from.iter().copied().collect();
+        for id in self.target.op_ids() {
+            let op = self.target.op(id);
+            if op.data.iter().any(|v| changed.contains(v)) {
+                self.step(id);
+                changed.extend(op.made());
+            }
+        }
+    }
+
+    /// Every isolated error anew, on the final values: what came before a later pair may have been judged on wrong inputs.
+    pub fn measure(&mut self) {
+        for id in self.target.op_ids() {
+            let op = self.target.op(id);
+            if op.data.iter().any(|v| !self.fed.contains_key(v)) {
+                continue;
+            }
+            let outputs: Vec<ValueId> = op.made().collect();
+            match self.eval(id, &HashMap::new(), self.images) {
+                Ok(made) => {
+                    self.failed.remove(&id);
+                    for (v, values) in outputs.into_iter().zip(made) {
+                        if self.pairs.contains_key(&v) {
+                            let error = self.fed.get(&v).map_or(f32::INFINITY, |fed| worst_error(&values, fed));
+                            if let Some(known) = self.pairs.get_mut(&v) {
+                                known.error = error;
+                            }
+                        } else {
+                            self.fed.insert(v, values.clone());
+                        }
+                        self.computed.insert(v, values);
+                    }
+                }
+                Err(why) => {
+                    self.failed.insert(id, why);
+                }
+            }
+        }
+    }
+}
+
+/// What is not explained yet.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    pub values: HashSet<ValueId>,
+    pub ops: BTreeSet<OpId>,
+}
+
+/// See [`Walk::discriminates`].
+pub(super) fn discriminates(network: &Network, id: OpId) -> bool {
+    let op = network.op(id);
+    let weights = op.inputs.iter().flatten().filter_map(|v| network.constant(*v)).any(|c| c.is_float() && c.len() >= 4);
+    let joins = matches!(op.op_type(), "MatMul" | "Add" | "Sub" | "Concat" | "Einsum" | "Attention" | "Gemm") && op.data.len() > 1;
+    (weights && !matches!(op.op_type(), "Mul" | "Div")) || joins
+}

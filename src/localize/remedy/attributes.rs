@@ -1,0 +1,238 @@
+//! Attributes: what the source's operator of the same type has, one at a time and then together.
+
+use super::{Bench, Remedy};
+use crate::localize::Kind;
+use crate::model::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+use crate::model::{Edit, NodeExt};
+use crate::run::{Network, OpId};
+
+/// The kind of fault that a wrong attribute is. Axes and perms are tried apart, as they depend on the layout.
+fn kind(op: &str, attribute: &str) -> Option<Kind> {
+    Some(match (op, attribute) {
+        ("Gemm", "alpha" | "beta" | "transA" | "transB") => Kind::LhGemm,
+        (_, "pads" | "auto_pad") => Kind::LhPads,
+        (_, "strides" | "dilations" | "output_padding") => Kind::LhStride,
+        ("Conv" | "ConvTranspose" | "ConvInteger", "group") => Kind::LhGroup,
+        (_, "kernel_shape" | "ceil_mode" | "count_include_pad" | "storage_order" | "p") => Kind::LhPool,
+        (_, "epsilon") => Kind::LhEps,
+        ("Resize" | "Upsample", _) => Kind::LhResize,
+        ("Pad", "mode" | "value") => Kind::LhPads,
+        ("Softmax" | "LogSoftmax", _) | (_, "axis" | "axes" | "perm" | "keepdims" | "allowzero" | "to") => return None,
+        (_, "alpha" | "beta" | "gamma" | "min" | "max" | "approximate" | "slope" | "size" | "bias" | "lambd") => Kind::LhAct,
+        ("Conv" | "Constant", _) => return None,
+        _ => Kind::LhAct,
+    })
+}
+
+/// What counts when an attribute is not there.
+fn default(op: &str, attribute: &str, like: &AttributeProto) -> AttributeProto {
+    let float = |x: f32| AttributeProto::of_float(attribute, x);
+    let int = |x: i64| AttributeProto::of_int(attribute, x);
+    match (op, attribute) {
+        (_, "epsilon") => float(1e-5),
+        ("LeakyRelu", "alpha") => float(0.01),
+        ("HardSigmoid", "alpha") => float(0.2),
+        ("HardSigmoid", "beta") => float(0.5),
+        ("Selu", "alpha") => float(1.673_263_2),
+        ("Selu", "gamma") => float(1.050_701),
+        ("LRN", "alpha") => float(1e-4),
+        ("LRN", "beta") => float(0.75),
+        (_, "alpha" | "beta") => float(1.0),
+        (_, "min") => float(f32::MIN),
+        (_, "max") => float(f32::MAX),
+        (_, "group") => int(1),
+        (_, "cubic_coeff_a") => float(-0.75),
+        (_, "approximate") => AttributeProto::of_string(attribute, "none"),
+        (_, "auto_pad") => AttributeProto::of_string(attribute, "NOTSET"),
+        ("Resize", "coordinate_transformation_mode") => AttributeProto::of_string(attribute, "half_pixel"),
+        ("Resize", "nearest_mode") => AttributeProto::of_string(attribute, "round_prefer_floor"),
+        ("Resize" | "Upsample", "mode") => AttributeProto::of_string(attribute, "nearest"),
+        ("Pad", "mode") => AttributeProto::of_string(attribute, "constant"),
+        (_, "strides" | "dilations") => AttributeProto::of_ints(attribute, &vec![1; like.ints.len()]),
+        (_, "pads" | "output_padding") => AttributeProto::of_ints(attribute, &vec![0; like.ints.len()]),
+        _ => int(0),
+    }
+}
+
+/// An attribute's value as people read it.
+pub(super) fn show(a: &AttributeProto) -> String {
+    match a.r#type() {
+        AttributeType::Float => format!("{}", a.f()),
+        AttributeType::Int => a.i().to_string(),
+        AttributeType::Ints => format!("{:?}", a.ints),
+        AttributeType::Floats => format!("{:?}", a.floats),
+        AttributeType::String => String::from_utf8_lossy(a.s()).into_owned(),
+        other => other.as_str_name().to_lowercase(),
+    }
+}
+
+fn same(a: &AttributeProto, b: &AttributeProto) -> bool {
+    a.f == b.f && a.i == b.i && a.s == b.s && a.ints == b.ints && a.floats == b.floats
+}
+
+/// Candidates from attributes that differ between operators of the same type.
+pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
+    let mut out = Vec::new();
+    for t in &bench.ops {
+        let mine = bench.target().op(*t).proto();
+        out.extend(pads(bench, *t));
+        for s in &bench.source {
+            let theirs = bench.reference().op(*s).proto();
+            if theirs.op_type() != mine.op_type() {
+                continue;
+            }
+            let mut all = Vec::new();
+            for (name, wanted) in differing(mine, theirs) {
+                let Some(kind) = kind(mine.op_type(), &name) else { continue };
+                let now = mine.attr(&name).cloned().unwrap_or_else(|| default(mine.op_type(), &name, &wanted));
+                let edit = Edit::SetAttribute { node: bench.key(*t), attribute: wanted.clone() };
+                let words = format!("{name} of {} is {}, the source has {}", mine.op_type(), show(&now), show(&wanted));
+                all.push(Remedy::new(kind, edit, words).at(*t));
+            }
+            if all.len() > 1 {
+                let mut both = all[0].clone();
+                both.edit = Edit::All(all.iter().map(|r| r.edit.clone()).collect());
+                both.words = all.iter().map(|r| r.words.clone()).collect::<Vec<_>>().join("; ");
+                both.equivalents = all.iter().skip(1).map(|r| r.kind).collect();
+                all.push(both);
+            }
+            out.extend(all);
+        }
+        out.extend(epsilons(bench, *t));
+    }
+    // Single attributes before all of a node at once.
+    out.sort_by_key(|r| matches!(r.edit, Edit::All(_)) && !matches!(r.kind, Kind::LhPads));
+    out
+}
+
+/// Attributes in which two operators of a type differ, with the source's value.
+fn differing(mine: &NodeProto, theirs: &NodeProto) -> Vec<(String, AttributeProto)> {
+    let mut names: Vec<&str> = theirs.attribute.iter().chain(&mine.attribute).map(|a| a.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let op = mine.op_type();
+    let mut out = Vec::new();
+    for name in names {
+        let Some(like) = theirs.attr(name).or_else(|| mine.attr(name)) else { continue };
+        if like.g.is_some() || like.t.is_some() {
+            continue;
+        }
+        let wanted = theirs.attr(name).cloned().unwrap_or_else(|| default(op, name, like));
+        let now = mine.attr(name).cloned().unwrap_or_else(|| default(op, name, like));
+        if !same(&wanted, &now) {
+            out.push((name.to_string(), wanted));
+        }
+    }
+    out
+}
+
+/// Where the source folded its normalisation away there is no epsilon to copy: the usual ones.
+fn epsilons(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let mine = bench.target().op(t).proto();
+    let known = bench.source.iter().any(|s| bench.reference().op(*s).proto().op_type() == mine.op_type());
+    if !mine.op_type().ends_with("Normalization") || known {
+        return Vec::new();
+    }
+    let now = mine.float("epsilon").unwrap_or(1e-5);
+    let usual = [1e-5f32, 1e-3, 1e-6, 2e-5, 1e-4, 1e-12, 1e-8, 1e-2, 1e-7];
+    let other = usual.iter().filter(|e| (**e - now).abs() > now * 1e-3);
+    other
+        .map(|e| {
+            let edit = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_float("epsilon", *e) };
+            Remedy::new(Kind::LhEps, edit, format!("epsilon of {} is {now:e}; the source's numbers ask for {e:e}", mine.op_type())).at(t)
+        })
+        .collect()
+}
+
+/// The padding of a convolution or pooling as numbers, begins then ends: its `pads`, what `auto_pad` comes to, and a Pad node in front of it.
+pub(in crate::localize) fn effective_pads(network: &Network, id: OpId, shape: &dyn Fn(crate::model::ValueId) -> Option<Vec<usize>>) -> Option<Vec<i64>> {
+    let op = network.op(id);
+    let node = op.proto();
+    let input = op.data.first()?;
+    let dims = shape(*input)?;
+    let spatial = dims.len().checked_sub(2).filter(|n| *n > 0)?;
+    let kernel: Vec<i64> = match node.ints("kernel_shape") {
+        Some(k) => k.to_vec(),
+        None => network.constant((*op.inputs.get(1)?)?)?.shape().get(2..)?.iter().map(|d| *d as i64).collect(),
+    };
+    let list = |name: &str| node.ints(name).map_or_else(|| vec![1; spatial], <[i64]>::to_vec);
+    let (strides, dilations) = (list("strides"), list("dilations"));
+    let mut pads = match node.string("auto_pad").unwrap_or("NOTSET") {
+        "NOTSET" => node.ints("pads").map_or_else(|| vec![0; 2 * spatial], <[i64]>::to_vec),
+        "VALID" => vec![0; 2 * spatial],
+        auto => {
+            let mut pads = vec![0; 2 * spatial];
+            for i in 0..spatial {
+                let n = dims[i + 2] as i64;
+                let out = (n + strides.get(i)? - 1) / strides.get(i)?;
+                let total = ((out - 1) * strides[i] + (kernel.get(i)? - 1) * dilations.get(i)? + 1 - n).max(0);
+                let small = total / 2;
+                (pads[i], pads[i + spatial]) = if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
+            }
+            pads
+        }
+    };
+    // A Pad in front of it, of zeros on the spatial axes.
+    if let Some(p) = network.producer(*input)
+        && network.op(p).op_type() == "Pad"
+        && let Some(more) = pad_amounts(network, p)
+        && more.len() == 2 * dims.len()
+    {
+        for i in 0..spatial {
+            pads[i] += more[i + 2];
+            pads[i + spatial] += more[dims.len() + i + 2];
+        }
+    }
+    (pads.len() == 2 * spatial).then_some(pads)
+}
+
+/// The amounts of a Pad node: an attribute in old operator sets, an input later.
+pub(super) fn pad_amounts(network: &Network, id: OpId) -> Option<Vec<i64>> {
+    let op = network.op(id);
+    match op.proto().ints("pads") {
+        Some(p) => Some(p.to_vec()),
+        None => Some(network.constant((*op.inputs.get(1)?)?)?.to_i64()),
+    }
+}
+
+fn takes_pads(op: &str) -> bool {
+    matches!(op, "Conv" | "ConvTranspose" | "ConvInteger" | "QLinearConv" | "MaxPool" | "AveragePool" | "LpPool" | "FusedConv")
+}
+
+/// The source's padding for a convolution or pooling, wherever either side has it.
+fn pads(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let node = bench.target().op(t).proto();
+    if !takes_pads(node.op_type()) {
+        return Vec::new();
+    }
+    let mine = |v| bench.a.fed(v).map(|x| x[0].shape().to_vec());
+    let theirs = |v| bench.a.source().values(v).map(|x| x[0].shape().to_vec());
+    let mut out = Vec::new();
+    let total = effective_pads(bench.target(), t, &mine);
+    let own = node.ints("pads").map(<[i64]>::to_vec);
+    for s in &bench.source {
+        if !takes_pads(bench.reference().op(*s).op_type()) {
+            continue;
+        }
+        let Some(wanted) = effective_pads(bench.reference(), *s, &theirs) else { continue };
+        let auto = node.string("auto_pad").is_some_and(|a| a != "NOTSET");
+        // What a Pad node in front of it adds stays.
+        let before = match (&total, &own, auto) {
+            (Some(total), Some(own), false) if total.len() == own.len() => total.iter().zip(own).map(|(t, o)| t - o).collect(),
+            _ => vec![0; wanted.len()],
+        };
+        let new: Vec<i64> = if before.len() == wanted.len() { wanted.iter().zip(&before).map(|(w, b)| w - b).collect() } else { wanted.clone() };
+        if new.iter().any(|p| *p < 0) || (!auto && own.as_deref().unwrap_or(&vec![0; new.len()]) == &new[..]) {
+            continue;
+        }
+        let set = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_ints("pads", &new) };
+        let edit = if auto { Edit::All(vec![Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_string("auto_pad", "NOTSET") }, set]) } else { set };
+        let now = match (&own, node.string("auto_pad")) {
+            (_, Some(a)) if auto => a.to_string(),
+            (Some(p), _) => format!("{p:?}"),
+            _ => "none".into(),
+        };
+        out.push(Remedy::new(Kind::LhPads, edit, format!("pads of {} is {now}, the source pads by {new:?}", node.op_type())).at(t));
+    }
+    out
+}

@@ -1,0 +1,164 @@
+//! Putting another constant in a node's place, and the small ones: bounds, factors, shapes, pads.
+
+use super::attributes::pad_amounts;
+use super::{Bench, Remedy};
+use crate::localize::Kind;
+use crate::model::onnx::{AttributeProto, NodeProto};
+use crate::model::{Edit, NodeExt, ValueId};
+use crate::run::{OpId, Value};
+
+/// The smallest edit that gives `op` another constant at an input: in place where nobody else reads it, a new initializer otherwise.
+pub(super) fn replace(bench: &Bench<'_>, op: OpId, slot: usize, new: &Value) -> Option<Edit> {
+    let target = bench.target();
+    let v = (*target.op(op).inputs.get(slot)?)?;
+    let model = target.model();
+    let name = model.index().name(v);
+    let old = target.constant(v)?;
+    let new = new.cast(old.dtype())?;
+    let alone = model.index().consumers(v).len() == 1 && target.op(op).inputs.iter().flatten().filter(|i| **i == v).count() == 1;
+    if alone && model.initializer(name).is_some() && !model.index().outputs().contains(&v) {
+        return Some(Edit::ReplaceInitializer { tensor: new.to_proto(name) });
+    }
+    if alone
+        && let Some(p) = model.index().producer(v)
+        && model.node(p).op_type() == "Constant"
+    {
+        let mut node: NodeProto = model.node(p).clone();
+        node.attribute = vec![AttributeProto::of_tensor("value", new.to_proto(""))];
+        return Some(Edit::ReplaceNode { node: name.to_string(), with: node });
+    }
+    let fresh = fresh_name(bench, &format!("{name}_mended"));
+    Some(Edit::All(vec![
+        Edit::AddInitializer { tensor: new.to_proto(&fresh) },
+        Edit::RewireInput { node: bench.key(op), slot, value: fresh },
+    ]))
+}
+
+/// A name that the target does not use.
+pub(super) fn fresh_name(bench: &Bench<'_>, base: &str) -> String {
+    let taken = |n: &str| bench.target().model().index().value(n).is_some();
+    std::iter::once(base.to_string()).chain((2..).map(|i| format!("{base}_{i}"))).find(|n| !taken(n)).unwrap_or_default()
+}
+
+/// Initializers, constants and nodes behind a constant input, as suspects name them.
+pub(super) fn behind(bench: &Bench<'_>, v: ValueId) -> Vec<ValueId> {
+    let mut out = vec![v];
+    if let Some(origin) = bench.target().origin(v) {
+        out.extend(origin.initializers.iter().filter(|i| **i != v));
+    }
+    out
+}
+
+/// A constant as people read it.
+pub(super) fn show(v: &Value) -> String {
+    let x = v.to_f32();
+    match x.len() {
+        0 => "nothing".into(),
+        1 => format!("{}", x[0]),
+        2..=8 => format!("{x:?}"),
+        n => format!("{n} values"),
+    }
+}
+
+/// Few constants of nodes without weights: Clip's bounds, factors of elementwise nodes, Pad's amounts, Pow's exponent.
+pub(super) fn small(bench: &Bench<'_>) -> Vec<Remedy> {
+    let mut out = Vec::new();
+    for t in &bench.ops {
+        let op = bench.target().op(*t);
+        if op.op_type() == "Pad" {
+            out.extend(pad(bench, *t));
+            continue;
+        }
+        for (slot, v) in op.inputs.iter().enumerate() {
+            let Some(v) = v else { continue };
+            let Some(now) = bench.target().constant(*v) else { continue };
+            if now.len() > 4 || !now.is_float() {
+                continue;
+            }
+            let mut tried: Vec<Vec<u8>> = vec![now.bytes().to_vec()];
+            for s in &bench.source {
+                let theirs = bench.reference().op(*s);
+                for w in wanted_constants(bench, *s) {
+                    if w.len() != now.len() {
+                        continue;
+                    }
+                    let Some(w) = w.cast(now.dtype()).and_then(|w| w.reshape(now.shape())) else { continue };
+                    if tried.iter().any(|b| b == w.bytes()) {
+                        continue;
+                    }
+                    tried.push(w.bytes().to_vec());
+                    let Some(edit) = replace(bench, *t, slot, &w) else { continue };
+                    let words = format!("a constant of {} is {}, the source has {} ({})", op.op_type(), show(now), show(&w), theirs.op_type());
+                    let mut remedy = Remedy::new(Kind::LhAct, edit, words).at(*t).or(&[Kind::WbValues]);
+                    remedy.tensors = behind(bench, *v);
+                    out.push(remedy);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// All small numbers that a source op has: constant inputs, and attributes that say the same in other operator sets.
+fn wanted_constants(bench: &Bench<'_>, s: OpId) -> Vec<Value> {
+    let op = bench.reference().op(s);
+    let mut out: Vec<Value> = op.inputs.iter().flatten().filter_map(|v| bench.reference().constant(*v)).filter(|c| c.is_float() && c.len() <= 4).cloned().collect();
+    for a in &op.proto().attribute {
+        if let Some(f) = a.f {
+            out.push(Value::from_f32(&[], vec![f]));
+        }
+    }
+    // The same factor said the other way round.
+    let inverse: Vec<Value> = out.iter().filter(|v| v.len() == 1 && v.to_f32()[0] != 0.0).map(|v| Value::from_f32(v.shape(), vec![1.0 / v.to_f32()[0]])).collect();
+    out.extend(inverse);
+    out
+}
+
+/// A Pad node: the source's padding on the axes that are spatial here.
+fn pad(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let op = bench.target().op(t);
+    let Some(now) = pad_amounts(bench.target(), t) else { return Vec::new() };
+    let rank = now.len() / 2;
+    let mut wanted: Vec<Vec<i64>> = Vec::new();
+    let shape = |v| bench.a.source().values(v).map(|x| x[0].shape().to_vec());
+    let own = op.made().next().and_then(|v| bench.target().consumers(v).first().copied()).and_then(|c| bench.target().op(c).proto().ints("pads").map(<[i64]>::to_vec));
+    for s in &bench.source {
+        let pads = super::effective_pads(bench.reference(), *s, &shape);
+        let Some(mut pads) = pads.filter(|p| p.len() == 4) else {
+            if bench.reference().op(*s).op_type() == "Pad"
+                && let Some(p) = pad_amounts(bench.reference(), *s)
+            {
+                wanted.push(p);
+            }
+            continue;
+        };
+        if let Some(own) = own.as_ref().filter(|o| o.len() == 4) {
+            pads.iter_mut().zip(own).for_each(|(p, o)| *p -= o);
+        }
+        let axes: Vec<(usize, usize)> = (0..rank).flat_map(|i| (i + 1..rank).map(move |j| (i, j))).filter(|(i, j)| j - i == 1).collect();
+        for (h, w) in axes.into_iter().rev() {
+            let mut full = vec![0; 2 * rank];
+            (full[h], full[w], full[rank + h], full[rank + w]) = (pads[0], pads[1], pads[2], pads[3]);
+            wanted.push(full);
+        }
+    }
+    let mut out = Vec::new();
+    let mut tried = vec![now.clone()];
+    for new in wanted {
+        if new.len() != now.len() || tried.contains(&new) || new.iter().any(|p| *p < 0) {
+            continue;
+        }
+        tried.push(new.clone());
+        let edit = match op.proto().ints("pads") {
+            Some(_) => Some(Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_ints("pads", &new) }),
+            None => replace(bench, t, 1, &Value::from_i64(&[new.len()], new.clone())),
+        };
+        let Some(edit) = edit else { continue };
+        let mut remedy = Remedy::new(Kind::LhPads, edit, format!("Pad adds {now:?}, the source pads by {new:?}")).at(t);
+        if let Some(Some(v)) = op.inputs.get(1) {
+            remedy.tensors = behind(bench, *v);
+        }
+        out.push(remedy);
+    }
+    out
+}

@@ -1,0 +1,182 @@
+//! Remedies: edits that may bring a suspect back to the floor, the smallest first. The first that does names the kind.
+//!
+//! One file a family. Each proposes candidates from what the source has in the same region; none is believed before its trial.
+
+mod attributes;
+mod constants;
+mod fold;
+mod graph;
+mod shape;
+mod weights;
+
+use super::Kind;
+use super::trial::{Check, error_after};
+use crate::align::Alignment;
+use crate::model::{Edit, ValueId};
+use crate::run::{Network, OpId};
+
+pub(super) use attributes::effective_pads;
+
+/// An edit that may mend a suspect.
+#[derive(Debug, Clone)]
+pub struct Remedy {
+    /// What is wrong, if this mends it.
+    pub kind: Kind,
+    /// The edit.
+    pub edit: Edit,
+    /// The difference in words.
+    pub words: String,
+    /// Ops of the target that are touched.
+    pub ops: Vec<OpId>,
+    /// Initializers or values of the target that are touched.
+    pub tensors: Vec<ValueId>,
+    /// Kinds that describe the same difference equally well.
+    pub equivalents: Vec<Kind>,
+    /// What the edited target must make, where the edit renames or removes an output.
+    pub(super) checks: Option<Vec<Check>>,
+    /// Exact and local; `false` for the last resort and for raised precision.
+    pub safe: bool,
+}
+
+impl Remedy {
+    pub(super) fn new(kind: Kind, edit: Edit, words: impl Into<String>) -> Self {
+        Self { kind, edit, words: words.into(), ops: Vec::new(), tensors: Vec::new(), equivalents: Vec::new(), checks: None, safe: true }
+    }
+    pub(super) fn at(mut self, op: OpId) -> Self {
+        self.ops.push(op);
+        self
+    }
+    pub(super) fn on(mut self, tensor: ValueId) -> Self {
+        self.tensors.push(tensor);
+        self
+    }
+    pub(super) fn or(mut self, kinds: &[Kind]) -> Self {
+        self.equivalents.extend(kinds);
+        self
+    }
+}
+
+/// A suspect on the bench: the target's ops that may be at fault, and what the source has in their place.
+pub(super) struct Bench<'a> {
+    pub a: &'a Alignment<'a>,
+    /// Ops of the target, the likeliest first.
+    pub ops: Vec<OpId>,
+    /// Ops of the source in the same place, and their neighbours.
+    pub source: Vec<OpId>,
+    /// What must come out right.
+    pub checks: Vec<Check>,
+    /// Error at which it is right.
+    pub floor: f32,
+    /// Whether axes are in the wrong order, rather than values wrong.
+    pub layout: bool,
+}
+
+impl Bench<'_> {
+    pub fn target(&self) -> &Network {
+        self.a.target()
+    }
+    pub fn reference(&self) -> &Network {
+        self.a.source().network
+    }
+    /// First output of a target op: how edits name it.
+    pub fn key(&self, id: OpId) -> String {
+        let v = self.target().op(id).made().next();
+        v.map(|v| self.target().model().index().name(v).to_string()).unwrap_or_default()
+    }
+    pub fn name(&self, v: ValueId) -> &str {
+        self.target().model().index().name(v)
+    }
+    /// Runs a remedy's region; infinite when it cannot be applied or does not run.
+    pub fn error(&self, base: &Network, remedy: &Remedy) -> f32 {
+        let Ok((model, _)) = base.model().apply(&remedy.edit) else { return f32::INFINITY };
+        let Ok(edited) = base.edited(&model) else { return f32::INFINITY };
+        let checks = remedy.checks.as_ref().unwrap_or(&self.checks);
+        // One image sorts out most candidates.
+        let first = error_after(self.a, &edited, checks, 1);
+        if first > self.floor || self.a.images() == 1 { first } else { error_after(self.a, &edited, checks, self.a.images()) }
+    }
+}
+
+/// A remedy that passed its trial.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The remedy.
+    pub remedy: Remedy,
+    /// Isolated error with it.
+    pub after: f32,
+}
+
+/// Tries remedies, the smallest edits first, until some bring the suspect to the floor: all of that size, the best first.
+pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
+    let found = stages(bench, bench.target());
+    if !found.is_empty() {
+        return found;
+    }
+    // Two edits that belong together: the single one that helps most, then another on top.
+    let mut partial: Vec<(f32, Remedy)> = Vec::new();
+    for family in FAMILIES {
+        for remedy in family(bench) {
+            let error = bench.error(bench.target(), &remedy);
+            if error < before.min(1.0) * 0.7 {
+                partial.push((error, remedy));
+            }
+        }
+    }
+    partial.sort_by(|x, y| x.0.total_cmp(&y.0));
+    for (_, first) in partial.into_iter().take(3) {
+        if first.checks.is_some() {
+            continue;
+        }
+        for family in FAMILIES {
+            for second in family(bench) {
+                if second.ops == first.ops && second.kind == first.kind && second.tensors == first.tensors {
+                    continue;
+                }
+                let mut both = second.clone();
+                both.edit = Edit::All(vec![first.edit.clone(), second.edit.clone()]);
+                let after = bench.error(bench.target(), &both);
+                if after <= bench.floor {
+                    both.kind = first.kind;
+                    both.words = format!("{}; {}", first.words, second.words);
+                    both.ops = first.ops.iter().chain(&second.ops).copied().collect();
+                    both.tensors = first.tensors.iter().chain(&second.tensors).copied().collect();
+                    both.equivalents.push(second.kind);
+                    return vec![Found { remedy: both, after }];
+                }
+            }
+        }
+    }
+    graph::source_subgraph(bench).map(|remedy| (bench.error(bench.target(), &remedy), remedy)).into_iter().filter(|(e, _)| *e <= bench.floor).map(|(after, remedy)| Found { remedy, after }).collect()
+}
+
+type Family = fn(&Bench<'_>) -> Vec<Remedy>;
+
+/// The families, the smallest edits first.
+const FAMILIES: &[Family] = &[shape::axes, attributes::attributes, constants::small, weights::weights, graph::rewired, graph::operators, shape::transposes];
+
+fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
+    // Where axes are in the wrong order, what moves axes is asked first.
+    let mut families = FAMILIES.to_vec();
+    if bench.layout {
+        families.rotate_right(1);
+    }
+    for family in families {
+        let mut found: Vec<Found> = Vec::new();
+        for remedy in family(bench) {
+            let after = bench.error(base, &remedy);
+            if after <= bench.floor {
+                let exact = after <= bench.floor * 0.05;
+                found.push(Found { remedy, after });
+                if exact && found.len() >= 3 {
+                    break;
+                }
+            }
+        }
+        if !found.is_empty() {
+            // Candidates come the likeliest first; a much smaller error speaks louder.
+            found.sort_by(|x, y| (x.after > bench.floor * 0.1).cmp(&(y.after > bench.floor * 0.1)));
+            return found;
+        }
+    }
+    Vec::new()
+}

@@ -1,0 +1,107 @@
+//! Does an edit bring a region to the floor? Runs the edited region alone, on the source's values.
+
+use crate::align::{Alignment, relative_error};
+use crate::model::ValueId;
+use crate::run::{Network, OpId, Value};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// What an edited target must make: a value, by its name after the edit, and the target value whose place it takes.
+pub(super) type Check = (String, ValueId);
+
+/// The worst relative error of what the edited target makes, over all images; infinite when it does not run.
+pub(super) fn error_after(a: &Alignment<'_>, edited: &Network, checks: &[Check], images: usize) -> f32 {
+    let stale = stale_values(a, edited);
+    let paired: HashSet<ValueId> = a.pairs.iter().map(|p| p.target).collect();
+    let original = |v: ValueId| a.target().model().index().value(edited.model().index().name(v));
+    let checked: HashSet<ValueId> = checks.iter().map(|(_, v)| *v).collect();
+    // What the edited target is given: the source's values, but for what the edit changes.
+    let fed = |v: ValueId| original(v).filter(|o| !stale.contains(&v) && paired.contains(o) && !checked.contains(o)).and_then(|o| a.fed(o));
+    let mut needed: BTreeSet<OpId> = BTreeSet::new();
+    let mut open: Vec<ValueId> = Vec::new();
+    for (name, _) in checks {
+        match edited.model().index().value(name) {
+            Some(v) => open.push(v),
+            None => return f32::INFINITY,
+        }
+    }
+    let mut seen: HashSet<ValueId> = open.iter().copied().collect();
+    while let Some(v) = open.pop() {
+        if edited.constant(v).is_some() || fed(v).is_some() {
+            continue;
+        }
+        match edited.producer(v) {
+            Some(p) => {
+                needed.insert(p);
+                open.extend(edited.op(p).data.iter().filter(|i| seen.insert(**i)));
+            }
+            // An input of the graph.
+            None if original(v).and_then(|o| a.fed(o)).is_some() => {}
+            None => return f32::INFINITY,
+        }
+    }
+    if needed.len() > 400 {
+        return f32::INFINITY;
+    }
+    let mut worst = 0.0f32;
+    for image in 0..images {
+        let mut local: HashMap<ValueId, Value> = HashMap::new();
+        for id in &needed {
+            let value = |v: ValueId| local.get(&v).or_else(|| fed(v).or_else(|| original(v).filter(|_| edited.producer(v).is_none()).and_then(|o| a.fed(o))).and_then(|x| x.get(image)));
+            let Ok(made) = edited.eval(*id, value) else { return f32::INFINITY };
+            let made: Vec<_> = edited.op(*id).made().zip(made).collect();
+            local.extend(made);
+        }
+        for (name, v) in checks {
+            let Some(wanted) = a.fed(*v).and_then(|x| x.get(image)) else { return f32::INFINITY };
+            let Some(at) = edited.model().index().value(name) else { return f32::INFINITY };
+            let found = local.get(&at).or_else(|| edited.constant(at)).or_else(|| fed(at).and_then(|x| x.get(image)));
+            let error = found.map_or(f32::INFINITY, |f| if f.len() == wanted.len() { relative_error(&f.to_f32(), &wanted.to_f32()) } else { f32::INFINITY });
+            worst = worst.max(error);
+            if worst > 1e3 {
+                return worst;
+            }
+        }
+    }
+    worst
+}
+
+/// Values that an edit can change: what edited nodes make, and everything below them.
+fn stale_values(a: &Alignment<'_>, edited: &Network) -> HashSet<ValueId> {
+    let before = a.target();
+    let mut stale: HashSet<ValueId> = HashSet::new();
+    for id in edited.op_ids() {
+        let op = edited.op(id);
+        if op.data.iter().any(|v| stale.contains(v)) || is_changed(before, edited, id) {
+            stale.extend(op.made());
+        }
+    }
+    stale
+}
+
+/// Whether an op of the edited network differs from the one that made the same value before.
+fn is_changed(before: &Network, edited: &Network, id: OpId) -> bool {
+    let op = edited.op(id);
+    let name = |n: &Network, v: ValueId| n.model().index().name(v).to_string();
+    let old = op.made().next().and_then(|v| before.model().index().value(&name(edited, v))).and_then(|v| before.producer(v));
+    let Some(old) = old else { return true };
+    let old = before.op(old);
+    if old.kernel != op.kernel || old.inputs.len() != op.inputs.len() {
+        return true;
+    }
+    old.inputs.iter().zip(&op.inputs).any(|(x, y)| match (x, y) {
+        (None, None) => false,
+        (Some(x), Some(y)) => match (before.constant(*x), edited.constant(*y)) {
+            (Some(p), Some(q)) => !p.same(q),
+            (None, None) => name(before, *x) != name(edited, *y),
+            _ => true,
+        },
+        _ => true,
+    })
+}
+
+/// The outputs of a region that nothing but it explains, as checks.
+pub(super) fn checks(a: &Alignment<'_>, region: usize) -> Vec<Check> {
+    let region = &a.regions[region];
+    let outputs = region.outputs.iter().map(|i| a.pairs[*i].target);
+    outputs.map(|v| (a.target().model().index().name(v).to_string(), v)).collect()
+}
