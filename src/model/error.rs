@@ -51,6 +51,14 @@ pub enum ModelError {
         /// What is wrong.
         why: String,
     },
+    /// A recorded edit cannot be read again.
+    #[error("recorded edit {what}: {why}")]
+    Record {
+        /// What the record says.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
     /// An edit does not fit the model.
     #[error("cannot {edit}: {why}")]
     Edit {

@@ -13,6 +13,7 @@ mod index;
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod onnx;
 mod overlay;
+mod record;
 mod save;
 pub mod wire;
 
@@ -22,4 +23,5 @@ pub use error::ModelError;
 pub use file::{Entry, Graph, Model};
 pub use index::{Index, NodeId, ValueId};
 pub use overlay::Place;
+pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};
 pub use save::Existing;

@@ -1,0 +1,43 @@
+"""Writes operators.tsv: what the ONNX operators are, version by version, from the onnx package (and onnxruntime, for its own domain).
+
+python operators.py > operators.tsv      # with onnx 1.23, onnxruntime 1.32
+One line a version: domain, name, since, inputs least..most, outputs least..most, attributes. `*` is without limit; an attribute is
+name:type, with `!` when required; a deprecated version has `-` in place of its attributes.
+"""
+import sys
+
+import onnx
+from onnx import defs
+
+MANY = 2**31 - 1
+KINDS = {"FLOAT": "f", "INT": "i", "STRING": "s", "TENSOR": "t", "GRAPH": "g", "SPARSE_TENSOR": "st", "TYPE_PROTO": "tp",
+         "FLOATS": "fs", "INTS": "is", "STRINGS": "ss", "TENSORS": "ts", "GRAPHS": "gs"}
+
+
+def kind(attribute):
+    name = str(attribute.type).split(".")[-1]
+    return KINDS[name]
+
+
+def line(schema, domain):
+    many = lambda n: "*" if n >= MANY else str(n)
+    attributes = " ".join(f"{k}:{kind(a)}{'!' if a.required else ''}" for k, a in sorted(schema.attributes.items()))
+    if schema.deprecated:
+        attributes = "-"
+    return "\t".join([domain, schema.name, str(schema.since_version), f"{schema.min_input}..{many(schema.max_input)}",
+                      f"{schema.min_output}..{many(schema.max_output)}", attributes])
+
+
+def main():
+    lines = {line(s, s.domain) for s in defs.get_all_schemas_with_history()}
+    try:
+        import onnxruntime.capi.onnxruntime_pybind11_state as state
+        lines |= {line(s, s.domain) for s in state.get_all_operator_schema() if s.domain == "com.microsoft"}
+    except ImportError:
+        sys.exit("onnxruntime is needed for the domain com.microsoft")
+    print(f"# onnx {onnx.__version__}, operator set {defs.onnx_opset_version()}; see operators.py")
+    for text in sorted(lines, key=lambda t: (t.split("\t")[0], t.split("\t")[1], int(t.split("\t")[2]))):
+        print(text)
+
+
+main()
