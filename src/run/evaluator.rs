@@ -3,6 +3,7 @@
 //! A plan is found again by what determines it: operator, attributes, element types and shapes of the inputs, the constants. So
 //! networks that differ in one node share all other plans.
 
+use super::budget;
 use super::error::{RunError, guarded};
 use super::lower::{Given, lower};
 use super::value::Value;
@@ -44,9 +45,15 @@ struct NodePlan {
 }
 
 /// Evaluates nodes and keeps their plans.
-#[derive(Default)]
 pub struct Evaluator {
     plans: Mutex<HashMap<Key, Arc<NodePlan>>>,
+    limit: u64,
+}
+
+impl Default for Evaluator {
+    fn default() -> Self {
+        Self::limited(budget::DEFAULT)
+    }
 }
 
 impl std::fmt::Debug for Evaluator {
@@ -103,6 +110,16 @@ fn is_bound(op: &str, slot: usize) -> bool {
 }
 
 impl Evaluator {
+    /// An evaluator that refuses to make values of more bytes than this.
+    pub fn limited(limit: u64) -> Self {
+        Self { plans: Mutex::default(), limit }
+    }
+
+    /// Bytes that one value may have.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Runs one node. The result has one entry for each output that the node names.
     ///
     /// # Errors
@@ -111,7 +128,9 @@ impl Evaluator {
         let op = kernel.node.op_type();
         let slots = inputs.iter().enumerate().map(|(i, input)| match input {
             Input::Missing => Slot::Missing,
-            Input::Constant(v) | Input::Data(v) if is_bound(op, i) && v.len() <= 256 => Slot::Bound(v.dtype() as i32, v.shape().to_vec(), v.bytes().to_vec()),
+            Input::Constant(v) | Input::Data(v) if is_bound(op, i) && v.len() <= 256 => {
+                Slot::Bound(v.dtype() as i32, v.shape().to_vec(), v.bytes().to_vec())
+            }
             Input::Constant(v) => Slot::Constant(Arc::as_ptr(&v.0) as usize),
             Input::Data(v) => Slot::Data(v.dtype() as i32, v.shape().to_vec()),
         });
@@ -120,7 +139,7 @@ impl Evaluator {
         let plan = match found {
             Some(plan) => plan,
             None => {
-                let plan = Arc::new(guarded(|| Self::build(kernel, inputs, &key.2))?);
+                let plan = Arc::new(guarded(|| self.build(kernel, inputs, &key.2))?);
                 self.plans.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(plan).clone()
             }
         };
@@ -134,8 +153,9 @@ impl Evaluator {
         })
     }
 
-    fn build(kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {
+    fn build(&self, kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {
         let node = &kernel.node;
+        budget::check_inputs(node, inputs, self.limit)?;
         let mut constants = HashMap::new();
         let mut given = Vec::new();
         let mut data = Vec::new();
@@ -154,6 +174,7 @@ impl Evaluator {
         }
         let outputs: Vec<&str> = node.output.iter().filter(|o| !o.is_empty()).map(String::as_str).collect();
         let model = lower(kernel.opset, &[node], &given, &constants, &outputs)?;
+        budget::check(&model, self.limit)?;
         let plan = model.into_optimized().and_then(|m| m.into_runnable()).map_err(RunError::from_tract)?;
         Ok(NodePlan { plan, data, _constants: constants.into_values().collect() })
     }

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::konst::Const;
 
-static ONNX: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| tract_onnx::onnx().with_ignore_value_info(true));
+static ONNX: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| onnx().with_ignore_value_info(true));
 
 /// Whether tract has the operator at all. Domains other than ONNX's own are never taken for it.
 pub(super) fn knows(node: &NodeProto) -> bool {
@@ -62,7 +61,7 @@ pub(super) fn lower(
         let konst = Const::new(value.0.clone()).map_err(RunError::from_tract)?;
         let node = &mut model.nodes_mut()[outlet.node];
         node.op = Box::new(konst);
-        node.outputs[0].fact = InferenceFact::from(value.0.as_ref().clone());
+        node.outputs[0].fact = InferenceFact::try_from(&value.0).map_err(RunError::from_tract)?;
         model.inputs.retain(|i| *i != outlet);
     }
     for (i, g) in given.iter().enumerate() {

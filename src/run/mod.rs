@@ -3,17 +3,24 @@
 //! A [`Network`] is a model ready to run: constants folded, dead nodes left out. It evaluates single nodes on given values (the
 //! ground of isolation), every value of an image, or whole plans that are optimised for the outputs alone.
 
+mod budget;
 mod error;
 mod evaluator;
+mod inputs;
+mod limits;
 mod lower;
 mod network;
 mod plan;
+mod runner;
 mod value;
 mod watch;
 
-pub use error::RunError;
+pub use budget::DEFAULT as DEFAULT_MAX_MEM;
+pub use error::{RunError, panic_is_expected};
 pub use evaluator::{Evaluator, Input, Kernel};
+pub use limits::{Limits, broken_limit};
 pub use network::{Network, Op, OpId, Origin};
-pub use plan::Plan;
+pub use plan::{Plan, Session};
+pub use runner::{RunOptions, Runner, Runtime};
 pub use value::{Value, element_size};
 pub use watch::{Unwatched, Watch};

@@ -80,6 +80,19 @@ impl Network {
         Self::with_evaluator(model, Arc::default(), None)
     }
 
+    /// The same with another limit for the bytes of one value.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn limited(model: &Model, max_mem: u64) -> Result<Self, ModelError> {
+        Self::with_evaluator(model, Arc::new(Evaluator::limited(max_mem)), None)
+    }
+
+    /// Bytes that one value may have.
+    pub fn limit(&self) -> u64 {
+        self.evaluator.limit()
+    }
+
     /// The network of an edited model: plans and weights that the edit did not touch are shared with this one.
     ///
     /// # Errors
@@ -135,7 +148,9 @@ impl Network {
     fn unchanged(&self, tensor: &crate::model::onnx::TensorProto) -> Option<Value> {
         let mine = self.model.initializer(tensor.name())?;
         let same = match (&mine.raw_data, &tensor.raw_data) {
-            (Some(a), Some(b)) => a.as_ptr() == b.as_ptr() && a.len() == b.len() && mine.dims == tensor.dims && mine.data_type == tensor.data_type,
+            (Some(a), Some(b)) => {
+                a.as_ptr() == b.as_ptr() && a.len() == b.len() && mine.dims == tensor.dims && mine.data_type == tensor.data_type
+            }
             _ => mine == tensor,
         };
         if same { self.constants.get(&self.model.index().value(tensor.name())?).cloned() } else { None }
@@ -183,7 +198,15 @@ impl Network {
     }
 
     /// The outputs of a node whose inputs are all constants.
-    fn fold(&mut self, id: NodeId, node: &NodeProto, kernel: &Kernel, inputs: &[Option<ValueId>], outputs: &[Option<ValueId>], old: Option<&Self>) -> Option<Vec<Value>> {
+    fn fold(
+        &mut self,
+        id: NodeId,
+        node: &NodeProto,
+        kernel: &Kernel,
+        inputs: &[Option<ValueId>],
+        outputs: &[Option<ValueId>],
+        old: Option<&Self>,
+    ) -> Option<Vec<Value>> {
         if node.op_type() == "Constant" {
             return match constant(&self.model, node) {
                 Ok(value) => Some(vec![value]),
@@ -206,7 +229,11 @@ impl Network {
                 let was = old.model.index().value(self.model.index().name(*v)).and_then(|v| old.constants.get(&v));
                 was.is_some_and(|was| Arc::ptr_eq(&was.0, &self.constants[v].0))
             });
-            let kept: Option<Vec<_>> = outputs.iter().flatten().map(|v| old.constants.get(&old.model.index().value(self.model.index().name(*v))?).cloned()).collect();
+            let kept: Option<Vec<_>> = outputs
+                .iter()
+                .flatten()
+                .map(|v| old.constants.get(&old.model.index().value(self.model.index().name(*v))?).cloned())
+                .collect();
             if same && let Some(kept) = kept {
                 return Some(kept);
             }
@@ -282,14 +309,20 @@ impl Network {
     /// As [`Network::eval`].
     pub fn eval_as<'a>(&'a self, id: OpId, kernel: &Kernel, value: impl Fn(ValueId) -> Option<&'a Value>) -> Result<Vec<Value>, RunError> {
         let op = self.op(id);
-        let inputs = op.inputs.iter().map(|v| match v {
-            None => Ok::<_, RunError>(Input::Missing),
-            Some(v) => match self.constants.get(v) {
-                Some(c) => Ok(Input::Constant(c)),
-                None => value(*v).map(Input::Data).ok_or_else(|| RunError::new(format!("the value '{}' is missing", self.model.index().name(*v)))),
-            },
-        });
-        inputs.collect::<Result<Vec<_>, _>>().and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
+        let inputs: Result<Vec<_>, RunError> = op
+            .inputs
+            .iter()
+            .map(|v| match v {
+                None => Ok(Input::Missing),
+                Some(v) => match self.constants.get(v) {
+                    Some(c) => Ok(Input::Constant(c)),
+                    None => value(*v)
+                        .map(Input::Data)
+                        .ok_or_else(|| RunError::new(format!("the value '{}' is missing", self.model.index().name(*v)))),
+                },
+            })
+            .collect();
+        inputs.and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
     }
 
     /// Runs the network on one image's inputs, node by node. `visit` sees the result of each op; a value is dropped after its last reader.
@@ -336,5 +369,8 @@ pub(super) fn constant(model: &Model, node: &NodeProto) -> Result<Value, ModelEr
     if let Some(floats) = node.attr("value_floats") {
         return Ok(Value::from_f32(&[floats.floats.len()], floats.floats.clone()));
     }
-    Err(ModelError::Invalid { place: format!("node '{}'", node.label()), why: "a Constant needs one of value, value_int, value_ints, value_float, value_floats".into() })
+    Err(ModelError::Invalid {
+        place: format!("node '{}'", node.label()),
+        why: "a Constant needs one of value, value_int, value_ints, value_float, value_floats".into(),
+    })
 }

@@ -63,7 +63,12 @@ impl Value {
         let dt = to_tract(dtype).ok_or_else(|| RunError::new(format!("element type {} cannot be run", dtype.as_str_name())))?;
         let want = shape.iter().try_fold(dt.size_of(), |n, d| n.checked_mul(*d));
         if want != Some(bytes.len()) {
-            return Err(RunError::new(format!("shape {shape:?} of {} needs {} bytes, there are {}", dtype.as_str_name(), want.unwrap_or(usize::MAX), bytes.len())));
+            return Err(RunError::new(format!(
+                "shape {shape:?} of {} needs {} bytes, there are {}",
+                dtype.as_str_name(),
+                want.unwrap_or(usize::MAX),
+                bytes.len()
+            )));
         }
         let mut tensor = Tensor::zero_dt(dt, shape).map_err(RunError::from_tract)?;
         tensor.as_bytes_mut().copy_from_slice(bytes);
@@ -104,18 +109,26 @@ impl Value {
     /// When the data is missing, of the wrong length, or of a type that cannot be run.
     pub fn from_proto(model: &Model, tensor: &TensorProto) -> Result<Self, ModelError> {
         let bad = |why: String| ModelError::Tensor { tensor: tensor.name().into(), why };
-        let shape: Vec<usize> = tensor.dims.iter().map(|d| usize::try_from(*d)).collect::<Result<_, _>>().map_err(|_| bad(format!("dims {:?} are negative", tensor.dims)))?;
+        let shape: Vec<usize> = tensor
+            .dims
+            .iter()
+            .map(|d| usize::try_from(*d))
+            .collect::<Result<_, _>>()
+            .map_err(|_| bad(format!("dims {:?} are negative", tensor.dims)))?;
         let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).ok_or_else(|| bad(format!("dims {shape:?} overflow")))?;
         let dtype = tensor.data_type();
         let dtype = DataType::try_from(dtype).map_err(|_| bad(format!("data_type {dtype} is unknown")))?;
         if let Some(raw) = model.raw_data(tensor)? {
             return Self::from_bytes(dtype, &shape, &raw).map_err(|e| bad(e.to_string()));
         }
-        let check = |have: usize| if have == count { Ok(()) } else { Err(bad(format!("dims {shape:?} need {count} elements, there are {have}"))) };
-        macro_rules! cast { ($field:expr, $t:ty) => {{
-            check($field.len())?;
-            $field.iter().flat_map(|v| (*v as $t).to_le_bytes()).collect::<Vec<u8>>()
-        }}; }
+        let check =
+            |have: usize| if have == count { Ok(()) } else { Err(bad(format!("dims {shape:?} need {count} elements, there are {have}"))) };
+        macro_rules! cast {
+            ($field:expr, $t:ty) => {{
+                check($field.len())?;
+                $field.iter().flat_map(|v| (*v as $t).to_le_bytes()).collect::<Vec<u8>>()
+            }};
+        }
         let bytes = match dtype {
             DataType::Float => cast!(tensor.float_data, f32),
             DataType::Double => cast!(tensor.double_data, f64),
@@ -208,12 +221,26 @@ impl Value {
         }
         Some(Self(Tensor::clone(&self.0).permute_axes(perm).ok()?.into_arc_tensor()))
     }
+    /// The value `k` times along its first axis; itself when `k` is 1 or it has no axis.
+    pub(super) fn repeated(&self, k: usize) -> Self {
+        if k == 1 || self.shape().is_empty() {
+            return self.clone();
+        }
+        let parts: Vec<&Tensor> = vec![&self.0; k];
+        Tensor::stack_tensors(0, &parts).map_or_else(|_| self.clone(), |t| Self(t.into_arc_tensor()))
+    }
+    /// The first of `k` equal parts along the first axis.
+    pub(super) fn first_of(&self, k: usize) -> Self {
+        let end = self.shape().first().map_or(0, |d| d / k.max(1));
+        self.0.slice(0, 0, end).map_or_else(|_| self.clone(), |t| Self(t.into_arc_tensor()))
+    }
     /// Size in memory, in bytes.
     pub fn size(&self) -> usize {
         self.len() * self.0.datum_type().size_of()
     }
     /// Same type, shape and bits.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || (self.0.datum_type() == other.0.datum_type() && self.shape() == other.shape() && self.bytes() == other.bytes())
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.0.datum_type() == other.0.datum_type() && self.shape() == other.shape() && self.bytes() == other.bytes())
     }
 }

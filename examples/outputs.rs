@@ -1,0 +1,89 @@
+//! Runs a model over a batch of ready-made inputs: `outputs MODEL INPUTS.npy OUTPUTS.npy [whole|nodes|ort] [THREADS]`.
+//!
+//! INPUTS.npy holds float32, one image after the other along the first axis; OUTPUTS.npy gets all outputs of an image, flattened to one
+//! row. For comparing with other runtimes (`benches/against_onnxruntime.py`).
+
+use fixcon::model::Model;
+use fixcon::model::onnx::tensor_proto::DataType;
+use fixcon::model::onnx::type_proto::Value as Kind;
+use fixcon::run::{Network, RunError, RunOptions, Runner, Runtime, Unwatched, Value};
+use ndarray::{Array2, ArrayD, Axis};
+use std::time::Instant;
+
+fn by_nodes(network: &Network, inputs: &[Value]) -> Result<Vec<Value>, RunError> {
+    let mut outputs: Vec<Option<Value>> = vec![None; network.outputs().len()];
+    let mut failed = None;
+    network.forward(inputs, |id, made| match made {
+        Ok(made) => {
+            for (v, value) in network.op(id).made().zip(made) {
+                for (slot, o) in outputs.iter_mut().zip(network.outputs()) {
+                    if *o == v {
+                        *slot = Some(value.clone());
+                    }
+                }
+            }
+        }
+        Err(e) => {
+            failed.get_or_insert_with(|| e.clone());
+        }
+    });
+    match failed {
+        Some(e) => Err(e),
+        None => Ok(outputs.into_iter().flatten().collect()),
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, model, inputs, outputs, rest @ ..] = &args[..] else {
+        anyhow::bail!("outputs MODEL INPUTS.npy OUTPUTS.npy [whole|nodes|ort] [THREADS]")
+    };
+    let mode = rest.first().map_or("whole", String::as_str);
+    let threads = rest.get(1).map_or(Ok(0), |t| t.parse())?;
+    let model = Model::open(model)?;
+    let dtype = model.inputs().next().and_then(|i| match i.r#type.as_ref()?.value.as_ref()? {
+        Kind::TensorType(t) => DataType::try_from(t.elem_type()).ok(),
+        _ => None,
+    });
+    let batch: ArrayD<f32> = ndarray_npy::read_npy(inputs)?;
+    let image = |at: usize| {
+        let one = batch.index_axis(Axis(0), at).insert_axis(Axis(0));
+        let value = Value::from_f32(one.shape(), one.iter().copied().collect());
+        let value = dtype.and_then(|d| value.cast(d)).unwrap_or(value);
+        Ok(vec![value])
+    };
+    let count = batch.shape()[0];
+    let begun = Instant::now();
+    let (built, results);
+    if mode == "nodes" {
+        let network = Network::new(&model)?;
+        let first = by_nodes(&network, &image(0)?);
+        built = begun.elapsed();
+        results = std::iter::once(first).chain((1..count).map(|i| image(i).and_then(|x| by_nodes(&network, &x)))).collect();
+    } else {
+        let runtime = if mode == "ort" { Runtime::Ort { library: None } } else { Runtime::Tract };
+        let runner = Runner::new(&model, &image(0)?, &RunOptions { threads, runtime, ..RunOptions::default() })?;
+        for (node, why) in runner.unsupported() {
+            eprintln!("unsupported {}: {why}", model.label(*node));
+        }
+        if let Some(note) = runner.note() {
+            eprintln!("note: {note}");
+        }
+        built = begun.elapsed();
+        results = runner.outputs(count, image, &Unwatched);
+    }
+    let all = begun.elapsed();
+    let rows: Vec<Vec<f32>> = results
+        .into_iter()
+        .map(|r: Result<Vec<Value>, RunError>| r.map(|o| o.iter().flat_map(|v| v.to_f32().into_owned()).collect()))
+        .collect::<Result<_, _>>()?;
+    let width = rows.first().map_or(0, Vec::len);
+    ndarray_npy::write_npy(outputs, &Array2::from_shape_vec((count, width), rows.concat())?)?;
+    eprintln!(
+        "built {:.3} s, {count} images {:.3} s, {:.1} images a second",
+        built.as_secs_f64(),
+        (all - built).as_secs_f64(),
+        count as f64 / (all - built).as_secs_f64()
+    );
+    Ok(())
+}
