@@ -1,6 +1,9 @@
 //! Finding the fault: is it the input, which region introduces the error, and what kind of fault it is.
 
+mod blame;
 mod catalogue;
+pub mod remedy;
+mod trial;
 
 pub use catalogue::{Category, Kind};
 
