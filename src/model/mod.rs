@@ -4,24 +4,34 @@
 
 mod apply;
 mod attributes;
+mod check;
 mod edit;
 mod error;
 mod external;
 mod file;
+mod finding;
 mod index;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod onnx;
+mod operators;
 mod overlay;
 mod record;
 mod save;
+mod shapes;
+mod sparse;
+mod types;
 pub mod wire;
 
 pub use attributes::NodeExt;
+pub use check::check;
 pub use edit::Edit;
 pub use error::ModelError;
 pub use file::{Entry, Graph, Model};
+pub use finding::{Finding, Severity, Subject};
 pub use index::{Index, NodeId, ValueId};
 pub use overlay::Place;
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};
 pub use save::Existing;
+pub use shapes::{Budget, Shapes, infer};
+pub use types::{data_size, element_bits, element_count, type_name};

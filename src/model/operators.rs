@@ -1,0 +1,111 @@
+//! The table of operators: who exists since when, with which inputs, outputs and attributes.
+
+use super::onnx::attribute_proto::AttributeType;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// Made by `schema/operators.py`.
+const TABLE: &str = include_str!("schema/operators.tsv");
+
+/// One version of an operator.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub since: i64,
+    /// Least and largest number of inputs.
+    pub inputs: (usize, usize),
+    /// Least and largest number of outputs.
+    pub outputs: (usize, usize),
+    /// Name, type, and whether it must be there. `None`: this version is deprecated and must not be used any more.
+    pub attributes: Option<Vec<(&'static str, AttributeType, bool)>>,
+}
+
+type Table = HashMap<&'static str, HashMap<&'static str, Vec<Operator>>>;
+
+/// By domain, then by name, versions from old to new.
+static OPERATORS: LazyLock<Table> = LazyLock::new(|| {
+    let mut out = Table::new();
+    for line in TABLE.lines().filter(|l| !l.starts_with('#')) {
+        if let Some((domain, name, operator)) = parse(line) {
+            out.entry(domain).or_default().entry(name).or_default().push(operator);
+        }
+    }
+    out
+});
+
+fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
+    let [domain, name, since, inputs, outputs, attributes] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
+    let range = |text: &str| {
+        let (least, most) = text.split_once("..")?;
+        Some((least.parse().ok()?, if most == "*" { usize::MAX } else { most.parse().ok()? }))
+    };
+    let attribute = |text: &'static str| {
+        let (name, kind) = text.split_once(':')?;
+        let required = kind.ends_with('!');
+        let kind = match kind.trim_end_matches('!') {
+            "f" => AttributeType::Float,
+            "i" => AttributeType::Int,
+            "s" => AttributeType::String,
+            "t" => AttributeType::Tensor,
+            "g" => AttributeType::Graph,
+            "st" => AttributeType::SparseTensor,
+            "tp" => AttributeType::TypeProto,
+            "fs" => AttributeType::Floats,
+            "is" => AttributeType::Ints,
+            "ss" => AttributeType::Strings,
+            "ts" => AttributeType::Tensors,
+            "gs" => AttributeType::Graphs,
+            _ => return None,
+        };
+        Some((name, kind, required))
+    };
+    let attributes = match attributes {
+        "-" => None,
+        list => Some(list.split_whitespace().map(attribute).collect::<Option<_>>()?),
+    };
+    Some((domain, name, Operator { since: since.parse().ok()?, inputs: range(inputs)?, outputs: range(outputs)?, attributes }))
+}
+
+/// Whether the table knows the domain at all.
+pub(super) fn knows_domain(domain: &str) -> bool {
+    OPERATORS.contains_key(domain)
+}
+
+/// The version of an operator that counts in a version of its operator set. `Err` with the first version when it came later, or `None`
+/// when there is no such operator.
+pub(super) fn find(domain: &str, name: &str, version: i64) -> Result<&'static Operator, Option<i64>> {
+    let versions = OPERATORS.get(domain).and_then(|d| d.get(name)).ok_or(None)?;
+    versions.iter().rev().find(|o| o.since <= version).ok_or_else(|| versions.first().map(|o| o.since))
+}
+
+/// The newest operator set of ONNX that the table has.
+pub(super) fn newest() -> i64 {
+    static NEWEST: LazyLock<i64> =
+        LazyLock::new(|| TABLE.lines().next().and_then(|l| l.split("operator set ").nth(1)?.split(';').next()?.parse().ok()).unwrap_or(0));
+    *NEWEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_understood_and_in_order() {
+        let lines = TABLE.lines().filter(|l| !l.starts_with('#'));
+        assert!(lines.clone().count() > 600);
+        for line in lines {
+            assert!(parse(line).is_some(), "{line}");
+        }
+        assert!(OPERATORS.values().flat_map(HashMap::values).all(|v| v.windows(2).all(|w| w[0].since < w[1].since)));
+        assert!(newest() >= 26);
+    }
+
+    #[test]
+    fn the_version_that_counts_is_the_newest_that_is_not_too_new() {
+        let clip = |v| find("", "Clip", v).unwrap();
+        assert_eq!((clip(6).since, clip(6).inputs), (6, (1, 1)));
+        assert_eq!((clip(13).since, clip(13).inputs), (13, (1, 3)));
+        assert_eq!(find("", "LayerNormalization", 16).unwrap_err(), Some(17));
+        assert!(find("", "NoSuchOperator", 17).unwrap_err().is_none());
+        assert!(find("", "Upsample", 13).unwrap().attributes.is_none());
+    }
+}
