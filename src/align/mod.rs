@@ -176,6 +176,27 @@ pub fn align<'a>(target: &'a Network, source: &'a Reference<'a>, feeds: &[Feed],
     Ok(Alignment { walk, pairs, regions })
 }
 
+/// How many weighted nodes before `end` make, fed like this, what some node of the source makes.
+pub(crate) fn paired_up_to(target: &Network, source: &Reference<'_>, feeds: &[Feed], tau: f32, hints: &Hints, end: OpId) -> usize {
+    let given: Vec<_> = feeds.iter().map(|f| (f.values.clone(), f.partner.clone())).collect();
+    let mut walk = Walk::start(target, source, &given, tau, hints);
+    let mut paired = 0;
+    let mut weighted: HashSet<ValueId> = HashSet::new();
+    for id in target.op_ids().take_while(|id| *id < end) {
+        walk.step(id);
+        let op = target.op(id);
+        let telling = walk.discriminates(id) || op.data.iter().any(|v| weighted.contains(v));
+        for v in op.made() {
+            if telling && walk.pairs.contains_key(&v) {
+                paired += 1;
+            } else if telling {
+                weighted.insert(v);
+            }
+        }
+    }
+    paired
+}
+
 impl<'a> Alignment<'a> {
     /// The target.
     pub fn target(&self) -> &'a Network {

@@ -2,20 +2,27 @@
 
 mod blame;
 mod catalogue;
+mod input;
 pub mod remedy;
+mod splice;
+mod suspects;
 mod trial;
 
 pub use catalogue::{Category, Kind};
+pub use remedy::{Found, Remedy};
 
-use crate::align::{Pair, Region};
+use crate::align::{Alignment, Feed as Given, Hints, Pair, Precision, Reference, Region, Verdict, align};
+use crate::compare::label;
+use crate::dataset::{DatasetError, Feed, ImageSet, Recipe};
 use crate::model::{NodeId, ValueId};
+use crate::run::{Network, RunError, Value, Watch};
 
 /// A place that is to blame, with its diagnosis.
 #[derive(Debug, Clone)]
 pub struct Suspect {
     /// Index into [`Findings::regions`]; `None` for the recipe or the declared input.
     pub region: Option<usize>,
-    /// What is wrong, when an edit was found that brings the region to the floor.
+    /// What is wrong; the category's likeliest kind when no edit was found that mends it.
     pub kind: Option<Kind>,
     /// Its category, which can be known without the kind.
     pub category: Category,
@@ -37,6 +44,8 @@ pub struct Suspect {
     pub error: f32,
     /// Flipped probe images whose label is right once the source's value is put in behind this region, of how many.
     pub splice: Option<(usize, usize)>,
+    /// Edits that bring it to the floor, the smallest first.
+    pub remedies: Vec<Found>,
 }
 
 /// What can be said of a pair of models.
@@ -50,6 +59,17 @@ pub enum Outcome {
     Unloadable,
 }
 
+impl Outcome {
+    /// The word that JSON uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Faulty => "faulty",
+            Self::Unloadable => "unloadable",
+        }
+    }
+}
+
 /// All that localisation found.
 #[derive(Debug, Clone)]
 pub struct Findings {
@@ -61,10 +81,186 @@ pub struct Findings {
     pub regions: Vec<Region>,
     /// Suspects, the worst first.
     pub suspects: Vec<Suspect>,
-    /// Isolated error that rounding alone makes for this pair of models.
+    /// Isolated error that rounding alone makes for this pair of models: the 90th percentile over all regions at the floor.
     pub floor: f32,
     /// Isolated error above which a region is a suspect.
     pub threshold: f32,
     /// Things the user should know that are no suspects: precision, unchecked operators, ties.
     pub notes: Vec<String>,
 }
+
+/// A pair of models with the images, ready to be looked into.
+pub struct Subject<'a> {
+    /// The source.
+    pub source: &'a Network,
+    /// The target.
+    pub target: &'a Network,
+    /// The images.
+    pub images: &'a ImageSet,
+    /// What the source takes.
+    pub source_feed: &'a Feed,
+    /// What the target takes, as the case says.
+    pub target_feed: &'a Feed,
+    /// Images whose labels differ.
+    pub flipped: Vec<usize>,
+    /// Images whose labels agree.
+    pub agreeing: Vec<usize>,
+    /// Why the target cannot be loaded or run at all, when that is known.
+    pub unloadable: Option<String>,
+    /// Nodes of the target that a checker refuses, with the reason.
+    pub refused: Vec<(NodeId, String)>,
+    /// Slots of the compared outputs: the source's and the target's.
+    pub outputs: (usize, usize),
+}
+
+/// How to look.
+#[derive(Debug, Clone)]
+pub struct LocalizeOptions {
+    /// How many images to align on.
+    pub images: usize,
+    /// How many flipped images to splice.
+    pub splice: usize,
+    /// Pairs that the user pinned or forbade.
+    pub hints: Hints,
+    /// Whether to look for edits that mend the suspects.
+    pub diagnose: bool,
+}
+
+impl Default for LocalizeOptions {
+    fn default() -> Self {
+        Self { images: 2, splice: 8, hints: Hints::default(), diagnose: true }
+    }
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalizeError {
+    /// No image can be read, or a recipe does not fit the source.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The source does not run.
+    #[error("the source does not run: {0}")]
+    Source(RunError),
+    /// Somebody asked to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Subject<'_> {
+    /// Images to align on: flipped ones first, since a fault can be silent on others; one that agrees as a control.
+    fn probes(&self, count: usize) -> Vec<usize> {
+        let flipped = count.saturating_sub(usize::from(count > 2)).max(1);
+        let mut out: Vec<usize> = self.flipped.iter().copied().take(flipped).collect();
+        out.extend(self.agreeing.iter().copied().take(count - out.len().min(count)));
+        out.extend(self.flipped.iter().copied().skip(flipped).take(count.saturating_sub(out.len())));
+        out
+    }
+}
+
+/// Finds what is at fault, and what would mend it.
+///
+/// # Errors
+/// When no image can be read or the source does not run; a target that does not run is a finding.
+pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Watch) -> Result<Findings, LocalizeError> {
+    let probes = subject.probes(options.images.max(1));
+    let mut images: Vec<Vec<Value>> = Vec::new();
+    let mut used = Vec::new();
+    for index in probes {
+        watch.progress("reading images", images.len(), options.images);
+        match subject.images.inputs(index, &[subject.source_feed]) {
+            Ok(mut sides) => {
+                images.push(sides.remove(0));
+                used.push(index);
+            }
+            Err(DatasetError::Image { .. }) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    if images.is_empty() {
+        return Err(DatasetError::Missing("no image can be read".into()).into());
+    }
+    watch.progress("running the source", 0, 1);
+    let reference = Reference::new(subject.source, &images).map_err(LocalizeError::Source)?;
+    let stop = || if watch.cancelled() { Err(LocalizeError::Stopped) } else { Ok(()) };
+    stop()?;
+    let precision = Precision::of(subject.target).max(Precision::of(subject.source));
+    watch.progress("looking at the input", 0, 1);
+    let chosen = input::choose(subject, &reference, &used, precision, &options.hints);
+    stop()?;
+    watch.progress("aligning", 0, 1);
+    let aligned = align(subject.target, &reference, &chosen.given, precision.tau(), &options.hints).map_err(LocalizeError::Source)?;
+    stop()?;
+    let (floor, threshold) = floor(&aligned, precision);
+    let mut regions = aligned.regions.clone();
+    for region in &mut regions {
+        if region.verdict == Verdict::Clean && region.isolated.is_some_and(|e| e > threshold) {
+            region.verdict = Verdict::Faulty;
+        }
+    }
+    let mut notes = chosen.notes.clone();
+    if precision != Precision::Float {
+        notes.push(precision_note(&aligned, precision, floor));
+    }
+    let mut suspects = chosen.suspects.clone();
+    suspects.extend(suspects::find(subject, &aligned, &regions, threshold, precision, options.diagnose, watch));
+    stop()?;
+    if options.splice > 0 && !suspects.is_empty() {
+        splice::weigh(subject, &aligned, &chosen, &mut suspects, options.splice, watch);
+    }
+    suspects::rank(&mut suspects, &regions);
+    let failing = !aligned.failures().is_empty() || !subject.refused.is_empty() || subject.unloadable.is_some();
+    let outcome = match (failing, suspects.is_empty()) {
+        (true, _) => Outcome::Unloadable,
+        (false, true) => Outcome::Clean,
+        (false, false) => Outcome::Faulty,
+    };
+    Ok(Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes })
+}
+
+/// What rounding alone makes, and where suspicion begins. Measured on the pair: most regions of any pair are clean.
+fn floor(a: &Alignment<'_>, precision: Precision) -> (f32, f32) {
+    let mut errors: Vec<f32> = a.pairs.iter().filter(|p| p.kind == crate::align::PairKind::Equal && p.error.is_finite()).map(|p| p.error).collect();
+    errors.sort_by(f32::total_cmp);
+    let floor = errors.get(errors.len() * 9 / 10).copied().unwrap_or(0.0);
+    let threshold = match precision {
+        Precision::Float => (floor * 20.0).clamp(3e-5, 1e-4),
+        Precision::Half => (floor * 8.0).clamp(6e-3, 1e-2),
+        Precision::Quantized => (floor * 4.0).max(0.08),
+    };
+    (floor, threshold)
+}
+
+/// Loss that every layer shares is precision, not a fault: which layers lose most.
+fn precision_note(a: &Alignment<'_>, precision: Precision, floor: f32) -> String {
+    let mut worst: Vec<&Region> = a.regions.iter().filter(|r| r.isolated.is_some_and(f32::is_finite)).collect();
+    worst.sort_by(|x, y| y.isolated.unwrap_or(0.0).total_cmp(&x.isolated.unwrap_or(0.0)));
+    let name = |r: &Region| r.target.first().map(|id| a.target().label(*id).to_string()).unwrap_or_default();
+    let list: Vec<String> = worst.iter().take(5).map(|r| format!("'{}' {:.2} %", name(r), r.isolated.unwrap_or(0.0) * 100.0)).collect();
+    let what = if precision == Precision::Half { "half precision" } else { "quantisation" };
+    format!("the target computes in {what}: nine of ten layers lose up to {:.2} % each; most lose {}", floor * 100.0, list.join(", "))
+}
+
+/// A recipe that would make the target agree, with what it changes.
+#[derive(Debug, Clone)]
+pub struct RecipeChange {
+    /// The target's recipe as it should be.
+    pub recipe: Recipe,
+    /// The keys that change.
+    pub keys: Vec<&'static str>,
+}
+
+/// The label of an output row: index of its largest element.
+pub(crate) fn label_of(outputs: &[Value], slot: usize) -> Option<usize> {
+    outputs.get(slot).and_then(|v| label(&v.to_f32()))
+}
+
+/// What the target is fed, image by image, with its partner in the source.
+pub(crate) fn feeds(values: Vec<Vec<Value>>, partners: Vec<Option<(ValueId, crate::align::Layout)>>) -> Vec<Given> {
+    partners
+        .into_iter()
+        .enumerate()
+        .map(|(slot, partner)| Given { values: values.iter().filter_map(|image| image.get(slot).cloned()).collect(), partner })
+        .collect()
+}
+
+pub(crate) use input::{copy_keys, differing as recipe_keys};

@@ -239,6 +239,10 @@ impl Model {
             .filter_map(|p| if let Part::Input(e) = p { Some(&e.message) } else { None })
             .filter(|v| self.index.value(v.name()).is_none_or(|id| !self.index.is_initializer(id)))
     }
+    /// All declared inputs, initializers among them, in the order of the file.
+    pub fn declared_inputs(&self) -> impl Iterator<Item = &ValueInfoProto> {
+        self.graph.parts.iter().filter_map(|p| if let Part::Input(e) = p { Some(&e.message) } else { None })
+    }
     /// Declared outputs.
     pub fn outputs(&self) -> impl Iterator<Item = &ValueInfoProto> {
         self.graph.parts.iter().filter_map(|p| if let Part::Output(e) = p { Some(&e.message) } else { None })

@@ -34,13 +34,15 @@ pub struct Remedy {
     pub equivalents: Vec<Kind>,
     /// What the edited target must make, where the edit renames or removes an output.
     pub(super) checks: Option<Vec<Check>>,
+    /// The target's recipe as it should be, where that is what is wrong.
+    pub recipe: Option<crate::dataset::Recipe>,
     /// Exact and local; `false` for the last resort and for raised precision.
     pub safe: bool,
 }
 
 impl Remedy {
     pub(super) fn new(kind: Kind, edit: Edit, words: impl Into<String>) -> Self {
-        Self { kind, edit, words: words.into(), ops: Vec::new(), tensors: Vec::new(), equivalents: Vec::new(), checks: None, safe: true }
+        Self { kind, edit, words: words.into(), ops: Vec::new(), tensors: Vec::new(), equivalents: Vec::new(), checks: None, recipe: None, safe: true }
     }
     pub(super) fn at(mut self, op: OpId) -> Self {
         self.ops.push(op);

@@ -1,0 +1,401 @@
+//! The input: does the target get what it should? Which recipe, layout and size would make it right?
+//!
+//! A hypothesis is a recipe with the declared input that goes with it. It is believed when the first weighted nodes of the target,
+//! fed with it, make what some node of the source makes.
+
+use super::{Category, Kind, Remedy, Subject, Suspect, feeds};
+use crate::align::{Feed as Given, Hints, Layout, Precision, Reference, align, candidates, error_between};
+use crate::dataset::{AxisOrder, Channels, Feed, Recipe, Resize};
+use crate::localize::remedy::Found;
+use crate::model::onnx::{TensorShapeProto, ValueInfoProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
+use crate::model::{Edit, ValueId};
+use crate::run::{Network, OpId, Value};
+
+/// What the target is fed for alignment, and what is to be said of its input.
+pub(super) struct Chosen {
+    /// What the target is fed.
+    pub given: Vec<Given>,
+    /// The recipe that makes it, where it is the target's own or a mended one.
+    pub recipe: Option<Recipe>,
+    /// Faults of the recipe and of the declared input.
+    pub suspects: Vec<Suspect>,
+    /// Remarks.
+    pub notes: Vec<String>,
+}
+
+/// One way to feed the target.
+#[derive(Debug, Clone)]
+struct Hypothesis {
+    recipe: Recipe,
+    /// Keys that differ from the case's recipe.
+    keys: Vec<&'static str>,
+}
+
+/// Chooses what the target is fed.
+pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &[usize], precision: Precision, hints: &Hints) -> Chosen {
+    let own = subject.images.inputs(images[0], &[subject.target_feed]);
+    let (Some(theirs), Some(recipe)) = (&subject.source_feed.recipe, &subject.target_feed.recipe) else {
+        // Tensors: given to both sides as they are, or the source's laid out.
+        let given = own.ok().and_then(|_| tensors(subject, images)).map(|v| feeds_of(subject, reference, v)).unwrap_or_else(|| from_source(subject, reference));
+        return Chosen { given, recipe: None, suspects: Vec::new(), notes: Vec::new() };
+    };
+    let all = hypotheses(recipe, theirs);
+    let mut fed: Vec<(usize, Vec<Given>)> = Vec::new();
+    for (i, h) in all.iter().enumerate() {
+        let Some(given) = feed(subject, reference, images, &h.recipe) else { continue };
+        if score(subject.target, reference, &given, precision, hints) > 0 {
+            return believed(subject, reference, h, recipe, theirs, given);
+        }
+        // Kept for the slower comparison: the case's own recipe, and the source's.
+        if i == 0 || h.is_sources(recipe, theirs) {
+            fed.push((i, given));
+        }
+    }
+    // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain.
+    let cost = |given: &[Given]| {
+        let Ok(a) = align(subject.target, reference, given, precision.tau(), hints) else { return (usize::MAX, usize::MAX) };
+        let bad = a.regions.iter().filter(|r| r.isolated.is_none_or(|e| e > precision.tau() * 0.3) && !r.target.is_empty());
+        let sizes: Vec<usize> = bad.map(|r| r.target.len()).collect();
+        (a.failures().len() * 10 + sizes.len() + a.unexplained().len(), sizes.iter().sum())
+    };
+    let best = fed.iter().map(|(i, g)| (cost(g), *i, g)).min_by_key(|(c, i, _)| (*c, *i));
+    match best {
+        Some((_, i, given)) => believed(subject, reference, &all[i], recipe, theirs, given.clone()),
+        None => Chosen {
+            given: from_source(subject, reference),
+            recipe: None,
+            suspects: Vec::new(),
+            notes: vec!["the target's recipe gives no tensor that it accepts; it is fed the source's".into()],
+        },
+    }
+}
+
+impl Hypothesis {
+    /// Whether it makes the source's tensor, in the target's layout.
+    fn is_sources(&self, own: &Recipe, theirs: &Recipe) -> bool {
+        let like = as_source(own, theirs);
+        self.recipe == like
+    }
+}
+
+/// The source's recipe with the target's layout, size and element type.
+fn as_source(own: &Recipe, theirs: &Recipe) -> Recipe {
+    Recipe { layout: own.layout, dtype: own.dtype, size: own.size, ..theirs.clone() }
+}
+
+pub(crate) fn differing(a: &Recipe, b: &Recipe) -> Vec<&'static str> {
+    let mut out = Vec::new();
+    let near = |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(p, q)| (p - q).abs() <= 1e-9 * q.abs().max(1e-9));
+    if a.resize != b.resize || (a.resize == Resize::ShorterSide && a.resize_to != b.resize_to) {
+        out.push("resize");
+    }
+    if a.filter != b.filter && a.resize != Resize::None {
+        out.push("filter");
+    }
+    if a.channels != b.channels {
+        out.push("channels");
+    }
+    if (a.scale - b.scale).abs() > 1e-9 * b.scale.abs() {
+        out.push("scale");
+    }
+    if !near(&a.mean, &b.mean) {
+        out.push("mean");
+    }
+    if !near(&a.std, &b.std) {
+        out.push("std");
+    }
+    if a.size != b.size {
+        out.push("size");
+    }
+    if a.layout != b.layout {
+        out.push("layout");
+    }
+    out
+}
+
+/// Ways to feed the target, those that change least first.
+fn hypotheses(own: &Recipe, theirs: &Recipe) -> Vec<Hypothesis> {
+    let mut all: Vec<Recipe> = vec![own.clone(), as_source(own, theirs)];
+    // The geometry is the source's in any case; for a target with built-in normalisation its values and channels may be raw.
+    let flip = |c: Channels| match c {
+        Channels::Rgb => Channels::Bgr,
+        Channels::Bgr => Channels::Rgb,
+        Channels::Gray => Channels::Gray,
+    };
+    let n = theirs.channels.count();
+    let mut norms: Vec<(f64, Vec<f64>, Vec<f64>)> = vec![(own.scale, own.mean.clone(), own.std.clone()), (theirs.scale, theirs.mean.clone(), theirs.std.clone())];
+    for scale in [1.0, 255.0] {
+        norms.push((scale, vec![0.0; n], vec![1.0; n]));
+        norms.push((scale, vec![0.5 * 255.0 / scale; n], vec![0.5 * 255.0 / scale; n]));
+    }
+    norms.push((255.0, vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]));
+    for (scale, mean, std) in norms.into_iter().filter(|(_, m, s)| m.len() == n && s.len() == n) {
+        for channels in [own.channels, flip(own.channels)] {
+            for geometry in [own, theirs] {
+                for filter in [own.filter, theirs.filter] {
+                    let recipe = Recipe {
+                        scale,
+                        mean: mean.clone(),
+                        std: std.clone(),
+                        channels,
+                        resize: geometry.resize,
+                        resize_to: geometry.resize_to,
+                        filter,
+                        ..own.clone()
+                    };
+                    all.push(recipe);
+                }
+            }
+        }
+    }
+    // Another layout or size than the one that is declared.
+    let other = if own.layout == AxisOrder::Nchw { AxisOrder::Nhwc } else { AxisOrder::Nchw };
+    let mut shaped = Vec::new();
+    for base in [own.clone(), as_source(own, theirs)] {
+        if theirs.size.is_some() && theirs.size != own.size {
+            shaped.push(Recipe { size: theirs.size, resize_to: theirs.resize_to, ..base.clone() });
+        }
+        shaped.push(Recipe { layout: other, ..base.clone() });
+        if theirs.size != own.size {
+            shaped.push(Recipe { layout: other, size: theirs.size, resize_to: theirs.resize_to, ..base });
+        }
+    }
+    all.extend(shaped);
+    let mut out: Vec<Hypothesis> = Vec::new();
+    for recipe in all {
+        if !out.iter().any(|h| h.recipe == recipe) {
+            out.push(Hypothesis { keys: differing(own, &recipe), recipe });
+        }
+    }
+    // Changes of layout and size are the larger ones: they touch the model as well.
+    let weight = |h: &Hypothesis| {
+        let groups = [&["resize"][..], &["filter"], &["channels"], &["scale", "mean", "std"]];
+        let small = groups.iter().filter(|g| g.iter().any(|k| h.keys.contains(k))).count();
+        let large = h.keys.iter().filter(|k| matches!(**k, "size" | "layout")).count();
+        small + 3 * large
+    };
+    out.sort_by_key(weight);
+    out
+}
+
+/// Tensors as the data set gives them to the target.
+fn tensors(subject: &Subject<'_>, images: &[usize]) -> Option<Vec<Vec<Value>>> {
+    images.iter().map(|i| subject.images.inputs(*i, &[subject.source_feed, subject.target_feed]).ok().map(|mut s| s.remove(1))).collect()
+}
+
+/// What a recipe feeds the target on these images, whatever input it declares.
+fn feed(subject: &Subject<'_>, reference: &Reference<'_>, images: &[usize], recipe: &Recipe) -> Option<Vec<Given>> {
+    let mut input = subject.target_feed.inputs.first()?.clone();
+    input.dims = None;
+    let side = Feed { recipe: Some(recipe.clone()), inputs: vec![input] };
+    let values: Option<Vec<Vec<Value>>> = images.iter().map(|i| subject.images.inputs(*i, &[&side]).ok().map(|mut s| s.remove(0))).collect();
+    Some(feeds_of(subject, reference, values?))
+}
+
+/// Pairs inputs by position where their tensors are equal up to a layout.
+fn feeds_of(subject: &Subject<'_>, reference: &Reference<'_>, values: Vec<Vec<Value>>) -> Vec<Given> {
+    let partners = subject.target.inputs().iter().enumerate().map(|(slot, _)| {
+        let s = *subject.source.inputs().get(slot)?;
+        let (mine, theirs) = (values.first()?.get(slot)?, reference.values(s)?.first()?);
+        // Channels last and first before anything else: square pictures fit many.
+        let mut layouts = candidates(theirs.shape(), mine.shape());
+        layouts.sort_by_key(|l| !l.is_usual());
+        layouts.into_iter().find(|l| l.apply(theirs).is_some_and(|t| error_between(mine, &t) < 1e-6)).map(|l| (s, l))
+    });
+    feeds(values.clone(), partners.collect::<Vec<Option<(ValueId, Layout)>>>())
+}
+
+/// The source's tensors in the layout that the target declares.
+fn from_source(subject: &Subject<'_>, reference: &Reference<'_>) -> Vec<Given> {
+    let mut out = Vec::new();
+    for (slot, s) in subject.source.inputs().iter().enumerate().take(subject.target.inputs().len()) {
+        let Some(values) = reference.values(*s) else { continue };
+        let shape = values[0].shape();
+        let dims = subject.target_feed.inputs.get(slot).and_then(|d| d.dims.clone());
+        let fits = |l: &Layout| dims.as_ref().is_some_and(|d| d.len() == l.shape.len() && d.iter().zip(&l.shape).skip(1).all(|(d, s)| d.is_none_or(|d| d == *s)));
+        let mut layouts = vec![Layout::flat(shape)];
+        if shape.len() == 4 {
+            layouts.extend([Layout::permuted(shape, &[0, 2, 3, 1]), Layout::permuted(shape, &[0, 3, 1, 2])]);
+        }
+        let layout = layouts.iter().find(|l| fits(l)).unwrap_or(&layouts[0]).clone();
+        let laid: Vec<Value> = values.iter().filter_map(|v| layout.apply(v)).collect();
+        out.push(Given { values: laid, partner: Some((*s, layout)) });
+    }
+    out
+}
+
+/// How many of the target's first weighted nodes make what some node of the source makes.
+fn score(target: &Network, reference: &Reference<'_>, given: &[Given], precision: Precision, hints: &Hints) -> usize {
+    let mut seen = 0;
+    let mut last = OpId(0);
+    for id in target.op_ids() {
+        let op = target.op(id);
+        let weighted = op.inputs.iter().flatten().filter_map(|v| target.constant(*v)).any(|c| c.is_float() && c.len() >= 16);
+        if weighted && matches!(op.op_type(), "Conv" | "MatMul" | "Gemm" | "ConvInteger" | "MatMulInteger") {
+            seen += 1;
+            last = id;
+            if seen == 3 {
+                break;
+            }
+        }
+    }
+    // What follows them: batch norm, where only its output has a partner.
+    let end = OpId((last.0 + 6).min(target.ops().len() as u32));
+    crate::align::paired_up_to(target, reference, given, precision.tau(), hints, end)
+}
+
+/// What follows from a hypothesis that is believed: faults for each key that it changes.
+fn believed(subject: &Subject<'_>, _reference: &Reference<'_>, h: &Hypothesis, own: &Recipe, theirs: &Recipe, given: Vec<Given>) -> Chosen {
+    let mut suspects = Vec::new();
+    let mut notes = Vec::new();
+    let shape_keys = h.keys.iter().any(|k| matches!(*k, "size" | "layout"));
+    let declared = declared_edit(subject, &h.recipe);
+    if shape_keys || declared.is_some() {
+        suspects.push(input_suspect(subject, h, own, declared));
+    }
+    for (kind, keys) in [
+        (Kind::PpCrop, &["resize"][..]),
+        (Kind::PpResize, &["filter"]),
+        (Kind::PpChannels, &["channels"]),
+        (Kind::PpNorm, &["scale", "mean", "std"]),
+    ] {
+        let changed: Vec<&'static str> = h.keys.iter().copied().filter(|k| keys.contains(k)).collect();
+        if changed.is_empty() {
+            continue;
+        }
+        // Only what this key changes, on top of the case's recipe.
+        let mut recipe = own.clone();
+        copy_keys(&mut recipe, &h.recipe, keys);
+        let kind = if kind == Kind::PpNorm && changed == ["scale"] { Kind::PpScale } else { kind };
+        let also: Vec<Kind> = match kind {
+            Kind::PpNorm => vec![Kind::PpScale],
+            Kind::PpScale => vec![Kind::PpNorm],
+            _ => Vec::new(),
+        };
+        let words = words(&changed, own, &h.recipe);
+        suspects.push(recipe_suspect(kind, also, words, recipe));
+    }
+    if own.channels != theirs.channels && !h.keys.contains(&"channels") {
+        notes.push(format!("the target takes {} where the source takes {}: its graph is made for that", own.channels, theirs.channels));
+    }
+    Chosen { given, recipe: Some(h.recipe.clone()), suspects, notes }
+}
+
+/// Takes over the keys of one group.
+pub(crate) fn copy_keys(into: &mut Recipe, from: &Recipe, keys: &[&str]) {
+    for key in keys {
+        match *key {
+            "resize" => (into.resize, into.resize_to) = (from.resize, from.resize_to),
+            "filter" => into.filter = from.filter,
+            "channels" => into.channels = from.channels,
+            "scale" => into.scale = from.scale,
+            "mean" => into.mean.clone_from(&from.mean),
+            "std" => into.std.clone_from(&from.std),
+            "size" => (into.size, into.resize_to) = (from.size, from.resize_to),
+            "layout" => into.layout = from.layout,
+            _ => {}
+        }
+    }
+}
+
+fn words(keys: &[&str], own: &Recipe, wanted: &Recipe) -> String {
+    let one = |key: &str| -> String {
+        let show = |r: &Recipe| match key {
+            "resize" => match r.resize_to.filter(|_| r.resize == Resize::ShorterSide) {
+                Some(to) => format!("{} to {to}", r.resize),
+                None => r.resize.to_string(),
+            },
+            "filter" => r.filter.to_string(),
+            "channels" => r.channels.to_string(),
+            "scale" => r.scale.to_string(),
+            "mean" => format!("{:?}", r.mean),
+            "std" => format!("{:?}", r.std),
+            "size" => format!("{:?}", r.size.unwrap_or_default()),
+            _ => r.layout.to_string(),
+        };
+        format!("{key} is {}, the network was made for {}", show(own), show(wanted))
+    };
+    format!("the target's recipe: {}", keys.iter().map(|k| one(k)).collect::<Vec<_>>().join("; "))
+}
+
+fn recipe_suspect(kind: Kind, equivalents: Vec<Kind>, words: String, recipe: Recipe) -> Suspect {
+    let mut remedy = Remedy::new(kind, Edit::All(Vec::new()), words.clone());
+    remedy.recipe = Some(recipe);
+    Suspect {
+        region: None,
+        kind: Some(kind),
+        category: kind.category(),
+        target_nodes: Vec::new(),
+        target_tensors: Vec::new(),
+        source_nodes: Vec::new(),
+        words,
+        evidence: vec!["the target's first layers make what the source's make once the recipe is changed so".into()],
+        equivalents,
+        confidence: 0.95,
+        error: f32::INFINITY,
+        splice: None,
+        remedies: vec![Found { remedy, after: 0.0 }],
+    }
+}
+
+/// The declared input as the tensors of a recipe need it, when it is not so.
+fn declared_edit(subject: &Subject<'_>, recipe: &Recipe) -> Option<(Edit, String)> {
+    let model = subject.target.model();
+    let input = model.inputs().next()?.clone();
+    let declared = subject.target_feed.inputs.first()?;
+    let size = recipe.size?;
+    let wanted = recipe.shape(size);
+    let dims = declared.dims.clone()?;
+    let fits = dims.len() == 4 && dims.iter().zip(&wanted).enumerate().all(|(i, (d, w))| i == 0 || d.is_none_or(|d| d == *w));
+    if fits {
+        return None;
+    }
+    let words = format!("the input '{}' is declared {}, the network was made for [{}, {}, {}, {}]", input.name(), declared.shape_words(), "N", wanted[1], wanted[2], wanted[3]);
+    let mut new: ValueInfoProto = input;
+    let Some(type_proto::Value::TensorType(tensor)) = new.r#type.as_mut().and_then(|t| t.value.as_mut()) else { return None };
+    let old = tensor.shape.clone().unwrap_or_default();
+    let fixed = |n: i64| Dimension { value: Some(dimension::Value::DimValue(n)), ..Dimension::default() };
+    // A batch that is open stays open.
+    let batch = match (old.dim.len(), old.dim.first()) {
+        (4, Some(first)) => first.clone(),
+        _ => output_batch(subject).unwrap_or_else(|| fixed(1)),
+    };
+    let mut shape = TensorShapeProto { dim: vec![batch] };
+    shape.dim.extend(wanted[1..].iter().map(|d| fixed(*d as i64)));
+    tensor.shape = Some(shape);
+    let mut values: Vec<ValueInfoProto> = model.declared_inputs().cloned().collect();
+    let place = values.iter().position(|v| v.name() == new.name())?;
+    values[place] = new;
+    Some((Edit::SetInputs { values }, words))
+}
+
+/// The batch axis as the first output declares it.
+fn output_batch(subject: &Subject<'_>) -> Option<Dimension> {
+    let output = subject.target.model().outputs().next()?;
+    match output.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(t) => t.shape.as_ref()?.dim.first().cloned(),
+        _ => None,
+    }
+}
+
+fn input_suspect(subject: &Subject<'_>, h: &Hypothesis, own: &Recipe, declared: Option<(Edit, String)>) -> Suspect {
+    let dims = subject.target_feed.inputs.first().and_then(|d| d.dims.clone());
+    let kind = match dims {
+        Some(d) if d.len() != 4 => Kind::IdBatch,
+        _ if h.keys.contains(&"layout") => Kind::IdLayout,
+        _ => Kind::IdSize,
+    };
+    let mut recipe = own.clone();
+    copy_keys(&mut recipe, &h.recipe, &["size", "layout"]);
+    let (edit, words) = match declared {
+        Some((edit, words)) => (edit, words),
+        None => (Edit::All(Vec::new()), words(&h.keys.iter().copied().filter(|k| matches!(*k, "size" | "layout")).collect::<Vec<_>>(), own, &h.recipe)),
+    };
+    let input = subject.target.inputs().first().copied();
+    let mut suspect = recipe_suspect(kind, Vec::new(), words, recipe);
+    suspect.remedies[0].remedy.edit = edit;
+    suspect.target_tensors = input.into_iter().collect();
+    suspect.target_nodes = input.map(|v| subject.target.consumers(v).iter().map(|c| subject.target.op(*c).node).collect()).unwrap_or_default();
+    suspect.category = Category::ID;
+    suspect
+}

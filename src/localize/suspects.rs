@@ -1,0 +1,302 @@
+//! From regions above the floor to suspects with a diagnosis.
+
+use super::blame::{blame, double_claim};
+use super::remedy::{Bench, Found, search};
+use super::{Category, Kind, Subject, Suspect, trial};
+use crate::align::{Alignment, Precision, Region, Verdict};
+use crate::model::{NodeId, ValueId};
+use crate::run::{OpId, Watch};
+use std::collections::HashSet;
+
+/// How many suspects are diagnosed, the earliest first; more is one cause seen many times.
+const MOST: usize = 160;
+
+/// All suspects of the graph.
+pub(super) fn find(subject: &Subject<'_>, a: &Alignment<'_>, regions: &[Region], threshold: f32, precision: Precision, diagnose: bool, watch: &dyn Watch) -> Vec<Suspect> {
+    let wrong = wrong_outputs(a);
+    let refused: HashSet<NodeId> = subject.refused.iter().map(|(n, _)| *n).collect();
+    let mut seen: HashSet<OpId> = HashSet::new();
+    let mut out = Vec::new();
+    let suspicious: Vec<usize> = (0..regions.len()).filter(|i| is_suspicious(a, &regions[*i], &refused)).collect();
+    for (done, index) in suspicious.iter().copied().take(MOST).enumerate() {
+        watch.progress("diagnosing", done, suspicious.len());
+        if watch.cancelled() {
+            return out;
+        }
+        let region = &regions[index];
+        let failing = region.target.iter().copied().find(|id| a.failure(*id).is_some() || refused.contains(&a.target().op(*id).node));
+        let blamed = blame(a, region);
+        if let Some(b) = &blamed
+            && b.layout
+            && !seen.insert(b.ops[0])
+        {
+            continue;
+        }
+        let mut ops: Vec<OpId> = failing.into_iter().collect();
+        ops.extend(blamed.iter().flat_map(|b| b.ops.iter().copied()));
+        ops.extend(double_claim(a, region));
+        ops.extend(&region.target);
+        dedup(&mut ops);
+        let mut source = region.source.clone();
+        for other in regions.iter().filter(|r| r.target.iter().any(|id| ops.contains(id))) {
+            source.extend(&other.source);
+        }
+        source.extend(around(a, region));
+        dedup(&mut source);
+        let mut tried = ops.clone();
+        tried.truncate(16);
+        let bench = Bench { a, ops: tried, source, checks: trial::checks(a, index), floor: (threshold * 0.9).min(a.tau()), layout: blamed.as_ref().is_some_and(|b| b.layout) };
+        let error = region.isolated.unwrap_or(f32::INFINITY);
+        let found = if diagnose { search(&bench, error) } else { Vec::new() };
+        let mut suspect = suspect(a, &bench, index, region, found, error, precision);
+        if let Some(b) = &blamed {
+            suspect.evidence.push(b.why.clone());
+        }
+        if let Some(id) = failing {
+            explain_failure(subject, a, &mut suspect, id);
+        }
+        out.push(suspect);
+    }
+    if let Some(suspect) = wrong.and_then(|w| w.suspect(a, diagnose)) {
+        out.push(suspect);
+    }
+    merge_swaps(&mut out);
+    out
+}
+
+fn dedup<T: PartialEq + Copy>(list: &mut Vec<T>) {
+    let mut seen: Vec<T> = Vec::new();
+    list.retain(|x| !seen.contains(x) && { seen.push(*x); true });
+}
+
+fn is_suspicious(a: &Alignment<'_>, region: &Region, refused: &HashSet<NodeId>) -> bool {
+    let failing = |id: &OpId| a.failure(*id).is_some() || refused.contains(&a.target().op(*id).node);
+    region.verdict == Verdict::Faulty || region.target.iter().any(failing)
+}
+
+/// Source ops beside a region: those that make what it reads and those that read what it makes. A missing node is one of them.
+fn around(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
+    let network = a.source().network;
+    let count = network.model().index().value_count();
+    let real = |i: &usize| Some(a.pairs[*i].source).filter(|v| (v.0 as usize) < count);
+    let above = region.inputs.iter().filter_map(real).filter_map(|v| network.producer(v));
+    let below = region.outputs.iter().filter_map(real).flat_map(|v| network.consumers(v).iter().copied());
+    let beside = region.inputs.iter().filter_map(real).flat_map(|v| network.consumers(v).iter().copied());
+    beside.chain(above).chain(below).take(12).collect()
+}
+
+fn suspect(a: &Alignment<'_>, bench: &Bench<'_>, index: usize, region: &Region, found: Vec<Found>, error: f32, precision: Precision) -> Suspect {
+    let node = |id: &OpId| a.target().op(*id).node;
+    let best = found.first();
+    let (ops, tensors): (Vec<OpId>, Vec<ValueId>) = match best {
+        Some(f) => {
+            let mut ops = f.remedy.ops.clone();
+            dedup(&mut ops);
+            (ops, f.remedy.tensors.clone())
+        }
+        None => (bench.ops.iter().copied().take(8).collect(), Vec::new()),
+    };
+    let mut target_nodes: Vec<NodeId> = ops.iter().map(node).collect();
+    for v in &tensors {
+        if let Some(origin) = a.target().origin(*v) {
+            target_nodes.extend(origin.nodes.iter().take(3));
+        }
+    }
+    dedup(&mut target_nodes);
+    target_nodes.truncate(12);
+    let kind = best.map(|f| f.remedy.kind);
+    let category = kind.map_or_else(|| likely(a, &ops), Kind::category);
+    let words = match best {
+        Some(f) => f.remedy.words.clone(),
+        None => unexplained(a, region, error),
+    };
+    let mut equivalents: Vec<Kind> = found.iter().flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind])).filter(|k| Some(*k) != kind).collect();
+    dedup(&mut equivalents);
+    let mut evidence = vec![format!("isolated error {}", figure(error))];
+    if let Some(f) = best {
+        evidence.push(format!("with the edit {}", figure(f.after)));
+    }
+    if precision != Precision::Float && best.is_none() {
+        evidence.push("the target's precision may make this by itself".into());
+    }
+    let confidence = match best {
+        Some(f) if f.after < bench.floor * 0.1 => 0.97,
+        Some(_) => 0.9,
+        None => 0.5,
+    };
+    Suspect {
+        region: Some(index),
+        kind,
+        category,
+        target_nodes,
+        target_tensors: tensors,
+        source_nodes: region.source.iter().map(|id| a.source().network.op(*id).node).collect(),
+        words,
+        evidence,
+        equivalents,
+        confidence,
+        error,
+        splice: None,
+        remedies: found,
+    }
+}
+
+/// An error with as many digits as mean something.
+pub(crate) fn figure(error: f32) -> String {
+    if !error.is_finite() {
+        return "∞".into();
+    }
+    if error >= 0.01 { format!("{error:.2}") } else { format!("{error:.1e}") }
+}
+
+fn likely(a: &Alignment<'_>, ops: &[OpId]) -> Category {
+    let weighted = ops.iter().any(|id| a.target().op(*id).inputs.iter().flatten().any(|v| a.target().constant(*v).is_some_and(|c| c.is_float() && c.len() > 4)));
+    if weighted { Category::WB } else { Category::CG }
+}
+
+fn unexplained(a: &Alignment<'_>, region: &Region, error: f32) -> String {
+    let names: Vec<&str> = region.target.iter().take(3).map(|id| a.target().op(*id).op_type()).collect();
+    format!("{} gives other values than the source (isolated error {}); no edit explains it", names.join(", "), figure(error))
+}
+
+fn explain_failure(subject: &Subject<'_>, a: &Alignment<'_>, suspect: &mut Suspect, id: OpId) {
+    let node = a.target().op(id).node;
+    let refused = subject.refused.iter().find(|(n, _)| *n == node).map(|(_, why)| why.clone());
+    let why = refused.or_else(|| a.failure(id).map(|e| e.why.clone())).unwrap_or_default();
+    let label = a.target().label(id).to_string();
+    suspect.evidence.insert(0, format!("'{label}' does not run: {why}"));
+    // The kind behind it is the remedy's; what the user meets is a target that does not run.
+    let behind = suspect.kind;
+    let keeps = matches!(behind, Some(k) if matches!(k.category(), Category::ID | Category::TS) || k == Kind::LhGroup);
+    if !keeps {
+        suspect.kind = Some(Kind::CgUnsupported);
+        suspect.category = Category::CG;
+        suspect.equivalents.extend(behind.filter(|k| *k != Kind::CgUnsupported));
+    }
+    suspect.words = format!("'{label}' does not run: {why}");
+    if !suspect.target_nodes.contains(&node) {
+        suspect.target_nodes.insert(0, node);
+    }
+}
+
+/// Outputs of the graph that are not the source's outputs at their places.
+struct WrongOutputs {
+    /// Target outputs with the target value that should be there.
+    places: Vec<(usize, Option<ValueId>)>,
+}
+
+fn wrong_outputs(a: &Alignment<'_>) -> Option<WrongOutputs> {
+    let mut places = Vec::new();
+    for (slot, s) in a.source().network.outputs().iter().enumerate() {
+        let t = a.target().outputs().get(slot).copied();
+        let base = |v: ValueId| a.source().virtual_of(v).map_or(v, |(_, of)| of);
+        let same = |v: ValueId| a.source().origin(base(v)) == a.source().origin(*s);
+        // A target that gives probabilities where the source gives scores, or the other way round, is the converter's choice.
+        let scores = a.source().producer(*s).filter(|p| matches!(a.source().network.op(*p).op_type(), "Softmax" | "Sigmoid" | "LogSoftmax"));
+        let before = scores.and_then(|p| a.source().network.op(p).data.first().copied());
+        let right = t.and_then(|t| a.pair_of(t)).is_some_and(|p| same(p.source) || before.is_some_and(|b| a.source().origin(base(p.source)) == a.source().origin(b)));
+        let unpaired = t.is_some_and(|t| a.pair_of(t).is_none());
+        if right || (unpaired && !a.failures().is_empty()) {
+            continue;
+        }
+        let wanted = a.pairs.iter().find(|p| same(p.source) && p.error <= a.tau()).map(|p| p.target);
+        if t.is_some() {
+            places.push((slot, wanted));
+        }
+    }
+    (!places.is_empty()).then_some(WrongOutputs { places })
+}
+
+impl WrongOutputs {
+    fn suspect(&self, a: &Alignment<'_>, diagnose: bool) -> Option<Suspect> {
+        use super::remedy::Remedy;
+        use crate::model::Edit;
+        let model = a.target().model();
+        let declared: Vec<_> = model.outputs().cloned().collect();
+        let mut new = declared.clone();
+        let mut ops = Vec::new();
+        let mut tensors = Vec::new();
+        for (slot, wanted) in &self.places {
+            let now = a.target().outputs()[*slot];
+            tensors.push(now);
+            ops.extend(a.target().producer(now));
+            let wanted = (*wanted)?;
+            tensors.push(wanted);
+            ops.extend(a.target().producer(wanted));
+            let name = model.index().name(wanted);
+            match new.iter().position(|o| o.name() == name) {
+                Some(at) => new.swap(*slot, at),
+                None => {
+                    let shape = a.fed(wanted).map(|x| x[0].shape().to_vec()).unwrap_or_default();
+                    new[*slot] = declared_output(name, &declared[*slot], &shape);
+                }
+            }
+        }
+        let names: Vec<&str> = self.places.iter().map(|(s, _)| declared[*s].name()).collect();
+        let words = format!("the output '{}' is not what the source gives at this place", names.join("', '"));
+        let mut remedy = Remedy::new(Kind::TsOutput, Edit::SetOutputs { values: new }, words.clone());
+        remedy.ops.clone_from(&ops);
+        Some(Suspect {
+            region: None,
+            kind: Some(Kind::TsOutput),
+            category: Category::TS,
+            target_nodes: ops.iter().map(|id| a.target().op(*id).node).collect(),
+            target_tensors: tensors,
+            source_nodes: a.source().network.outputs().iter().filter_map(|v| a.source().network.producer(*v)).map(|p| a.source().network.op(p).node).collect(),
+            words,
+            evidence: vec!["every value up to the outputs is right".into()],
+            equivalents: Vec::new(),
+            confidence: 0.95,
+            error: f32::INFINITY,
+            splice: None,
+            remedies: if diagnose { vec![Found { remedy, after: 0.0 }] } else { Vec::new() },
+        })
+    }
+}
+
+fn declared_output(name: &str, like: &crate::model::onnx::ValueInfoProto, shape: &[usize]) -> crate::model::onnx::ValueInfoProto {
+    use crate::model::onnx::{TensorShapeProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
+    let mut out = like.clone();
+    out.name = Some(name.into());
+    if let Some(type_proto::Value::TensorType(t)) = out.r#type.as_mut().and_then(|t| t.value.as_mut()) {
+        let batch = t.shape.as_ref().and_then(|s| s.dim.first().cloned());
+        let mut dim: Vec<Dimension> = shape.iter().map(|d| Dimension { value: Some(dimension::Value::DimValue(*d as i64)), ..Dimension::default() }).collect();
+        if let (Some(first), Some(batch)) = (dim.first_mut(), batch) {
+            *first = batch;
+        }
+        t.shape = Some(TensorShapeProto { dim });
+    }
+    out
+}
+
+/// Two layers that carry each other's weights are one fault.
+fn merge_swaps(suspects: &mut Vec<Suspect>) {
+    let swaps: Vec<usize> = (0..suspects.len()).filter(|i| suspects[*i].kind == Some(Kind::WbSwap)).collect();
+    let [first, second] = swaps[..] else { return };
+    let other = suspects.remove(second);
+    let suspect = &mut suspects[first];
+    suspect.words = format!("two layers carry each other's weights: {}; {}", suspect.words, other.words);
+    suspect.target_nodes.extend(other.target_nodes);
+    suspect.target_tensors.extend(other.target_tensors);
+    suspect.source_nodes.extend(other.source_nodes);
+    suspect.evidence.extend(other.evidence);
+    if let (Some(mine), Some(theirs)) = (suspect.remedies.first_mut(), other.remedies.into_iter().next()) {
+        mine.remedy.edit = crate::model::Edit::All(vec![mine.remedy.edit.clone(), theirs.remedy.edit]);
+        mine.remedy.ops.extend(theirs.remedy.ops);
+        mine.remedy.tensors.extend(theirs.remedy.tensors);
+        mine.remedy.words.clone_from(&suspect.words);
+        suspect.remedies.truncate(1);
+    }
+}
+
+/// The worst first: what cures most flips, then the larger error, then the earlier node.
+pub(super) fn rank(suspects: &mut [Suspect], regions: &[Region]) {
+    let cured = |s: &Suspect| s.splice.map_or(0, |(n, _)| n);
+    let place = |s: &Suspect| s.region.and_then(|r| regions[r].target.first().copied()).map_or(-1, |id| id.0 as i32);
+    // A huge error says little about guilt.
+    let capped = |s: &Suspect| (s.error.min(0.3) * 1e4) as i64;
+    let fails = |s: &Suspect| s.kind == Some(Kind::CgUnsupported) || s.category == Category::ID;
+    suspects.sort_by(|x, y| {
+        fails(y).cmp(&fails(x)).then((y.kind.is_some()).cmp(&x.kind.is_some())).then(cured(y).cmp(&cured(x))).then(capped(y).cmp(&capped(x))).then(place(x).cmp(&place(y)))
+    });
+}

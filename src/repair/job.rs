@@ -1,0 +1,337 @@
+//! One pair of models being mended: what was accepted, and what the target is now.
+
+use super::evaluate::{Evaluation, Labelling};
+use crate::compare::{CompareError, Comparison};
+use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
+use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Remedy, Subject, copy_keys, localize, recipe_keys};
+use crate::model::{Edit, Model, ModelError};
+use crate::run::{Network, RunOptions, Watch};
+use std::sync::Arc;
+
+/// How to work.
+#[derive(Debug, Clone, Default)]
+pub struct JobOptions {
+    /// Threads, memory, engine.
+    pub run: RunOptions,
+    /// How to look for faults.
+    pub localize: LocalizeOptions,
+    /// One image in so many only verifies and is never used to choose an edit; 0 for none. Counts from 50 images on.
+    pub holdout: usize,
+}
+
+/// Why a job cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// A model that cannot be read or edited.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Images or recipes.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Outputs that cannot be compared.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
+    /// Nothing can be said of the pair.
+    #[error(transparent)]
+    Localize(#[from] LocalizeError),
+    /// The source does not run.
+    #[error("the source does not run: {0}")]
+    Source(String),
+}
+
+/// One edit, or a few that belong together, which brings a suspect back to the floor.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Index of the suspect in the findings.
+    pub suspect: usize,
+    /// What is wrong.
+    pub kind: Kind,
+    /// The edit of the model; empty where the recipe alone changes.
+    pub edit: Edit,
+    /// The target's recipe as it should be, and the keys of it that change.
+    pub recipe: Option<(Recipe, Vec<&'static str>)>,
+    /// The difference in words.
+    pub words: String,
+    /// Labels of the target's nodes that are touched.
+    pub nodes: Vec<String>,
+    /// Exact and local.
+    pub safe: bool,
+    /// Isolated error before and with the edit.
+    pub isolated: (f32, f32),
+}
+
+/// What a proposal does to the labels of some images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Flipped images that were tried, and how many still flip.
+    pub flipped: (usize, usize),
+    /// Agreeing images that were tried, and how many flip now.
+    pub agreeing: (usize, usize),
+}
+
+/// An accepted edit.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// What was accepted.
+    pub proposal: Proposal,
+    /// Whether it was taken back.
+    pub undone: bool,
+    /// Flips before and after.
+    pub flips: (usize, usize),
+}
+
+/// Both models, the images, and what was accepted so far.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The case.
+    pub case: Case,
+    /// The source.
+    pub source: Arc<Network>,
+    /// The target as it was.
+    pub original: Model,
+    /// The target as it is.
+    pub target: Arc<Network>,
+    /// The images.
+    pub images: Arc<ImageSet>,
+    /// What the source takes.
+    pub source_feed: Feed,
+    /// What the target takes at present.
+    pub target_feed: Feed,
+    /// What it took at first.
+    pub original_feed: Feed,
+    /// Which outputs are compared.
+    pub comparison: Comparison,
+    /// Remarks on opening.
+    pub notes: Vec<String>,
+    /// Accepted edits, in order.
+    pub accepted: Vec<Accepted>,
+    /// Labels of the source.
+    pub source_labels: Evaluation,
+    /// Labels of the target at present.
+    pub target_labels: Evaluation,
+    /// How to work.
+    pub options: JobOptions,
+}
+
+impl Job {
+    /// Opens both models and the images. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a recipe does not fit the source.
+    pub fn open(case: Case, options: JobOptions) -> Result<Self, RepairError> {
+        let source = Model::open(&case.source)?;
+        let original = Model::open(&case.target)?;
+        let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
+        let (comparison, notes) = Comparison::new(&case.compare, &source, &original)?;
+        let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
+        let source_feed = Feed::new(&source, resolve(&case.source_recipe)?);
+        let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
+            (Some(own), _) => Feed::new(&original, Some(own)),
+            (None, Some(theirs)) => Feed::like(&original, theirs),
+            (None, None) => Feed::new(&original, None),
+        };
+        let network = |model: &Model| Network::new(model).map(Arc::new);
+        Ok(Self {
+            source: network(&source)?,
+            target: network(&original)?,
+            original,
+            images: Arc::new(images),
+            source_feed,
+            original_feed: target_feed.clone(),
+            target_feed,
+            comparison,
+            notes,
+            accepted: Vec::new(),
+            source_labels: Evaluation::default(),
+            target_labels: Evaluation::default(),
+            options,
+            case,
+        })
+    }
+
+    /// Runs both models on all images.
+    ///
+    /// # Errors
+    /// When the source does not run; a target that does not is a finding.
+    pub fn evaluate(&mut self, watch: &dyn Watch) -> Result<(), RepairError> {
+        let all: Vec<usize> = (0..self.images.len()).collect();
+        let source = Labelling {
+            network: &self.source,
+            images: &self.images,
+            feed: &self.source_feed,
+            slot: self.comparison.source.slot,
+            options: &self.options.run,
+            work: "running the source",
+        };
+        self.source_labels = source.run(&all, watch);
+        match self.source_labels.failure.take() {
+            Some(why) => Err(RepairError::Source(why)),
+            None => {
+                self.reevaluate(watch);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the target on all images.
+    pub fn reevaluate(&mut self, watch: &dyn Watch) {
+        let all: Vec<usize> = (0..self.images.len()).collect();
+        self.target_labels = self.target_as(&self.target, &self.target_feed, "running the target").run(&all, watch);
+    }
+
+    fn target_as<'a>(&'a self, network: &'a Arc<Network>, feed: &'a Feed, work: &'static str) -> Labelling<'a> {
+        Labelling { network, images: &self.images, feed, slot: self.comparison.target.slot, options: &self.options.run, work }
+    }
+
+    fn offset(&self) -> i64 {
+        self.comparison.label_offset.unwrap_or(0)
+    }
+
+    /// Images whose labels differ at present.
+    pub fn flips(&self) -> Vec<usize> {
+        self.target_labels.flips(&self.source_labels, self.offset())
+    }
+
+    /// How many images can be compared.
+    pub fn count(&self) -> usize {
+        self.source_labels.count()
+    }
+
+    /// Whether an image only verifies.
+    pub fn is_held_back(&self, index: usize) -> bool {
+        let every = self.options.holdout;
+        every > 0 && self.images.len() >= 50 && index % every == every - 1
+    }
+
+    fn usable(&self, index: usize) -> bool {
+        !self.is_held_back(index) && self.source_labels.labels.get(index).copied().flatten().is_some()
+    }
+
+    /// Finds what is at fault at present.
+    ///
+    /// # Errors
+    /// As [`localize`].
+    pub fn localize(&self, watch: &dyn Watch) -> Result<Findings, RepairError> {
+        let flips = self.flips();
+        let subject = Subject {
+            source: &self.source,
+            target: &self.target,
+            images: &self.images,
+            source_feed: &self.source_feed,
+            target_feed: &self.target_feed,
+            agreeing: (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).collect(),
+            flipped: flips.iter().copied().filter(|i| self.usable(*i)).collect(),
+            unloadable: self.target_labels.failure.clone(),
+            refused: Vec::new(),
+            outputs: (self.comparison.source.slot, self.comparison.target.slot),
+        };
+        Ok(localize(&subject, &self.options.localize, watch)?)
+    }
+
+    /// What can be proposed, suspect by suspect, the best edit of each first.
+    pub fn proposals(&self, findings: &Findings) -> Vec<Proposal> {
+        let suspects = findings.suspects.iter().enumerate();
+        suspects.flat_map(|(i, s)| s.remedies.iter().map(move |f| self.proposal(i, s.error, &f.remedy, f.after))).collect()
+    }
+
+    fn proposal(&self, suspect: usize, before: f32, remedy: &Remedy, after: f32) -> Proposal {
+        let now = self.target_feed.recipe.as_ref();
+        let recipe = remedy.recipe.clone().zip(now).map(|(new, now)| {
+            let keys = recipe_keys(now, &new);
+            (new, keys)
+        });
+        let mut nodes: Vec<String> = Vec::new();
+        for label in remedy.ops.iter().map(|id| self.target.label(*id).to_string()) {
+            if !nodes.contains(&label) {
+                nodes.push(label);
+            }
+        }
+        Proposal {
+            suspect,
+            kind: remedy.kind,
+            edit: remedy.edit.clone(),
+            recipe,
+            words: remedy.words.clone(),
+            nodes,
+            safe: remedy.safe,
+            isolated: (before, after),
+        }
+    }
+
+    /// The target and its feed as a proposal would leave them.
+    ///
+    /// # Errors
+    /// When the edit does not fit the target as it is at present.
+    pub fn with(&self, proposal: &Proposal) -> Result<(Arc<Network>, Feed), RepairError> {
+        let unchanged = proposal.edit == Edit::All(Vec::new());
+        let model = if unchanged { self.target.model().clone() } else { self.target.model().apply(&proposal.edit)?.0 };
+        let network = if unchanged { self.target.clone() } else { Arc::new(self.target.edited(&model)?) };
+        let mut recipe = self.target_feed.recipe.clone();
+        take_over(&mut recipe, proposal);
+        Ok((network, Feed::new(&model, recipe)))
+    }
+
+    /// What a proposal does to the labels of up to `most` flipped and as many agreeing images, held-back ones left out.
+    ///
+    /// # Errors
+    /// As [`Job::with`].
+    pub fn preview(&self, proposal: &Proposal, most: usize, watch: &dyn Watch) -> Result<Evidence, RepairError> {
+        let (network, feed) = self.with(proposal)?;
+        let flips = self.flips();
+        let flipped: Vec<usize> = flips.iter().copied().filter(|i| self.usable(*i)).take(most).collect();
+        let agreeing: Vec<usize> = (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).take(most).collect();
+        let wanted: Vec<usize> = flipped.iter().chain(&agreeing).copied().collect();
+        let found = self.target_as(&network, &feed, "trying the edit").run(&wanted, watch);
+        let now = found.flips(&self.source_labels, self.offset());
+        let still = |of: &[usize]| of.iter().filter(|i| now.contains(i)).count();
+        Ok(Evidence { flipped: (flipped.len(), still(&flipped)), agreeing: (agreeing.len(), still(&agreeing)) })
+    }
+
+    /// Applies a proposal and runs the target again.
+    ///
+    /// # Errors
+    /// As [`Job::with`]; nothing is changed then.
+    pub fn accept(&mut self, proposal: Proposal, watch: &dyn Watch) -> Result<(), RepairError> {
+        let before = self.flips().len();
+        (self.target, self.target_feed) = self.with(&proposal)?;
+        self.reevaluate(watch);
+        let after = self.flips().len();
+        self.accepted.push(Accepted { proposal, undone: false, flips: (before, after) });
+        Ok(())
+    }
+
+    /// Takes an accepted edit back, or puts it in again: the model is made anew from the original and the edits that stand.
+    ///
+    /// # Errors
+    /// When a later edit does not fit without this one; nothing is changed then.
+    pub fn set_undone(&mut self, index: usize, undone: bool, watch: &dyn Watch) -> Result<(), RepairError> {
+        let mut model = self.original.clone();
+        let mut recipe = self.original_feed.recipe.clone();
+        for (i, accepted) in self.accepted.iter().enumerate() {
+            let out = if i == index { undone } else { accepted.undone };
+            if !out {
+                model = model.apply(&accepted.proposal.edit)?.0;
+                take_over(&mut recipe, &accepted.proposal);
+            }
+        }
+        self.target = Arc::new(self.target.edited(&model)?);
+        self.target_feed = Feed::new(&model, recipe);
+        if let Some(accepted) = self.accepted.get_mut(index) {
+            accepted.undone = undone;
+        }
+        self.reevaluate(watch);
+        Ok(())
+    }
+
+    /// Edits that stand.
+    pub fn standing(&self) -> impl Iterator<Item = &Accepted> {
+        self.accepted.iter().filter(|a| !a.undone)
+    }
+}
+
+/// Takes the keys that a proposal changes over into a recipe.
+fn take_over(recipe: &mut Option<Recipe>, proposal: &Proposal) {
+    if let (Some(mine), Some((new, keys))) = (recipe.as_mut(), &proposal.recipe) {
+        copy_keys(mine, new, keys);
+    }
+}

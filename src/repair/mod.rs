@@ -1,0 +1,9 @@
+//! Mending: proposals with their evidence, applying them, re-evaluation, undo, and a policy that decides without a person.
+
+mod decide;
+mod evaluate;
+mod job;
+
+pub use decide::{Policy, Repaired, Round, run};
+pub use evaluate::Evaluation;
+pub use job::{Accepted, Evidence, Job, JobOptions, Proposal, RepairError};
