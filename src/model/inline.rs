@@ -9,7 +9,7 @@ use super::{Model, ModelError, NodeExt, operators};
 use std::collections::{HashMap, HashSet};
 
 /// A file of a few lines can call functions that call functions, to any number of nodes. So many may come of it, beside the file's own.
-const MOST_NODES: usize = 200_000;
+const MOST_NODES: usize = 100_000;
 /// Functions within branches within functions.
 const MOST_ROUNDS: usize = 64;
 
@@ -19,9 +19,15 @@ impl Model {
     /// Values of the main graph keep their names. The model itself, when there is nothing to do.
     ///
     /// # Errors
-    /// When a function calls itself, needs another version of an operator set, or more than 200,000 nodes come of them; when a
+    /// When a function calls itself, needs another version of an operator set, or more than 100,000 nodes come of them; when a
     /// sparse tensor is damaged.
     pub fn inlined(&self) -> Result<Self, ModelError> {
+        if let Some(function) = recursive(&self.proto().functions).first() {
+            return Err(ModelError::Invalid {
+                place: format!("function '{}'", function.name()),
+                why: "calls itself, or a function that does".into(),
+            });
+        }
         let mut model = self.clone();
         for _ in 0..MOST_ROUNDS {
             match Inliner::new(&model, self.index().nodes().len() + MOST_NODES).round(&model)? {
@@ -29,7 +35,7 @@ impl Model {
                 None => return Ok(model),
             }
         }
-        Err(ModelError::Invalid { place: "functions".into(), why: format!("are nested more than {MOST_ROUNDS} deep, or call themselves") })
+        Err(ModelError::Invalid { place: "functions".into(), why: format!("are nested more than {MOST_ROUNDS} deep") })
     }
 }
 
@@ -37,6 +43,30 @@ type Key = (String, String, String);
 
 fn key_of_call(node: &NodeProto) -> Key {
     (node.domain_name().to_string(), node.op_type().to_string(), node.overload().to_string())
+}
+
+/// Functions that can never be put in place: they call themselves, or one that does.
+pub(super) fn recursive(functions: &[FunctionProto]) -> Vec<&FunctionProto> {
+    let mut callers: HashMap<(&str, &str), Vec<usize>> = functions.iter().map(|f| ((f.domain(), f.name()), Vec::new())).collect();
+    let mut open = vec![0usize; functions.len()];
+    for (i, f) in functions.iter().enumerate() {
+        for node in &f.node {
+            if let Some(callers) = callers.get_mut(&(node.domain(), node.op_type())) {
+                callers.push(i);
+                open[i] += 1;
+            }
+        }
+    }
+    let mut ready: Vec<usize> = (0..functions.len()).filter(|i| open[*i] == 0).collect();
+    while let Some(done) = ready.pop() {
+        for caller in callers.remove(&(functions[done].domain(), functions[done].name())).into_iter().flatten() {
+            open[caller] -= 1;
+            if open[caller] == 0 {
+                ready.push(caller);
+            }
+        }
+    }
+    functions.iter().zip(open).filter(|(_, open)| *open > 0).map(|(f, _)| f).collect()
 }
 
 struct Inliner {
