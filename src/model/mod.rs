@@ -11,6 +11,7 @@ mod external;
 mod file;
 mod finding;
 mod index;
+mod inline;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod onnx;

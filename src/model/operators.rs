@@ -17,6 +17,34 @@ pub(super) struct Operator {
     pub outputs: (usize, usize),
     /// Name, type, and whether it must be there. `None`: this version is deprecated and must not be used any more.
     pub attributes: Option<Vec<(&'static str, AttributeType, bool)>>,
+    /// Element types of the inputs, as the table has them.
+    types: Vec<&'static str>,
+    /// What the variables among them may be.
+    variables: Vec<(&'static str, Vec<i32>)>,
+}
+
+/// The element type that an input must have.
+pub(super) enum Wanted<'a> {
+    /// Nothing is said.
+    Any,
+    /// This one, by its number.
+    Only(i32),
+    /// One of these, and, if so said, the same as all others of the same variable.
+    Variable(&'a str, &'a [i32], bool),
+}
+
+impl Operator {
+    /// The element type that the input of a slot must have.
+    pub fn input_type(&self, slot: usize) -> Wanted<'_> {
+        let last = self.types.last().copied().filter(|t| t.ends_with(['+', '*']));
+        let Some(token) = self.types.get(slot).copied().or(last) else { return Wanted::Any };
+        let name = token.trim_end_matches(['+', '*']);
+        if let Ok(number) = name.parse() {
+            return Wanted::Only(number);
+        }
+        let variable = self.variables.iter().find(|(n, _)| *n == name);
+        variable.map_or(Wanted::Any, |(name, allowed)| Wanted::Variable(name, allowed, !token.ends_with('*')))
+    }
 }
 
 type Table = HashMap<&'static str, HashMap<&'static str, Vec<Operator>>>;
@@ -33,7 +61,7 @@ static OPERATORS: LazyLock<Table> = LazyLock::new(|| {
 });
 
 fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
-    let [domain, name, since, inputs, outputs, attributes] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
+    let [domain, name, since, inputs, outputs, attributes, types, variables] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
     let range = |text: &str| {
         let (least, most) = text.split_once("..")?;
         Some((least.parse().ok()?, if most == "*" { usize::MAX } else { most.parse().ok()? }))
@@ -62,7 +90,17 @@ fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
         "-" => None,
         list => Some(list.split_whitespace().map(attribute).collect::<Option<_>>()?),
     };
-    Some((domain, name, Operator { since: since.parse().ok()?, inputs: range(inputs)?, outputs: range(outputs)?, attributes }))
+    let variable = |text: &'static str| {
+        let (name, numbers) = text.split_once('=')?;
+        Some((name, numbers.split(',').map(|n| n.parse().ok()).collect::<Option<Vec<i32>>>()?))
+    };
+    let types = types.split_whitespace().collect();
+    let variables = variables.split_whitespace().map(variable).collect::<Option<_>>()?;
+    Some((
+        domain,
+        name,
+        Operator { types, variables, since: since.parse().ok()?, inputs: range(inputs)?, outputs: range(outputs)?, attributes },
+    ))
 }
 
 /// Whether the table knows the domain at all.

@@ -2,7 +2,7 @@
 
 use super::{Report, Scope};
 use crate::model::finding::{Severity, Subject};
-use crate::model::onnx::{FunctionProto, GraphProto, NodeProto};
+use crate::model::onnx::GraphProto;
 use crate::model::{Model, NodeExt, NodeId};
 use std::collections::{HashMap, HashSet};
 
@@ -110,9 +110,7 @@ pub(super) fn inside(graph: &GraphProto, scope: &Scope<'_>, report: &mut Report)
 }
 
 fn functions(model: &Model, report: &mut Report) {
-    type Key<'a> = (&'a str, &'a str);
     let all = &model.proto().functions;
-    let key = |f: &FunctionProto| -> (String, String) { (f.domain().into(), f.name().into()) };
     let mut seen = HashSet::new();
     for function in all {
         let subject = Subject::Function(function.name().into());
@@ -130,23 +128,7 @@ fn functions(model: &Model, report: &mut Report) {
             report.error(subject.clone(), "output", format!("no node makes '{output}'"));
         }
     }
-    // A function that reaches itself.
-    let calls: HashMap<Key<'_>, Vec<Key<'_>>> =
-        all.iter().map(|f| ((f.domain(), f.name()), f.node.iter().map(|n: &NodeProto| (n.domain_name(), n.op_type())).collect())).collect();
-    for function in all {
-        let start = key(function);
-        let (mut open, mut reached) = (vec![(function.domain(), function.name())], HashSet::new());
-        while let Some(at) = open.pop() {
-            for next in calls.get(&at).into_iter().flatten().filter(|n| calls.contains_key(*n)) {
-                if (next.0, next.1) == (start.0.as_str(), start.1.as_str()) {
-                    report.error(Subject::Function(start.1.clone()), "node", "it calls itself");
-                    open.clear();
-                    break;
-                }
-                if reached.insert(*next) {
-                    open.push(*next);
-                }
-            }
-        }
+    for function in super::super::inline::recursive(all) {
+        report.error(Subject::Function(function.name().into()), "node", "it calls itself, or a function that does");
     }
 }

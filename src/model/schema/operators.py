@@ -2,7 +2,9 @@
 
 python operators.py > operators.tsv      # with onnx 1.23, onnxruntime 1.32
 One line a version: domain, name, since, inputs least..most, outputs least..most, attributes. `*` is without limit; an attribute is
-name:type, with `!` when required; a deprecated version has `-` in place of its attributes.
+name:type, with `!` when required; a deprecated version has `-` in place of its attributes. Then, for ONNX's own domain, the element type
+of each input: a variable, a number of TensorProto.DataType, or `?` for what is no tensor; `+` repeats the last one with one type, `*` with
+any. Last, what the variables may be.
 """
 import sys
 
@@ -19,13 +21,38 @@ def kind(attribute):
     return KINDS[name]
 
 
+def number(text):
+    """`tensor(float16)` as its number, `None` for sequences and the like."""
+    name = text.removeprefix("tensor(").removesuffix(")").upper()
+    if not text.startswith("tensor("):
+        return None
+    return str(onnx.TensorProto.DataType.Value({"FLOAT32": "FLOAT"}.get(name, name)))
+
+
+def types(schema):
+    sets = {c.type_param_str: [number(t) for t in c.allowed_type_strs] for c in schema.type_constraints}
+    # Variables that also stand for sequences or optional values are left alone.
+    sets = {k: sorted(set(v), key=int) for k, v in sets.items() if None not in v}
+    inputs = []
+    for parameter in schema.inputs:
+        name = parameter.type_str
+        token = name if name in sets else number(name) or "?"
+        if parameter.option == defs.OpSchema.FormalParameterOption.Variadic:
+            token += "+" if parameter.is_homogeneous else "*"
+        inputs.append(token)
+    used = {t.rstrip("+*") for t in inputs}
+    return inputs, [f"{k}={','.join(v)}" for k, v in sorted(sets.items()) if k in used]
+
+
 def line(schema, domain):
     many = lambda n: "*" if n >= MANY else str(n)
     attributes = " ".join(f"{k}:{kind(a)}{'!' if a.required else ''}" for k, a in sorted(schema.attributes.items()))
     if schema.deprecated:
         attributes = "-"
+    inputs, constraints = ([], []) if domain else types(schema)
     return "\t".join([domain, schema.name, str(schema.since_version), f"{schema.min_input}..{many(schema.max_input)}",
-                      f"{schema.min_output}..{many(schema.max_output)}", attributes])
+                      f"{schema.min_output}..{many(schema.max_output)}", attributes,
+                      " ".join(inputs), " ".join(constraints)])
 
 
 def main():

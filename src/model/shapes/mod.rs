@@ -4,6 +4,7 @@ mod compute;
 mod known;
 mod layout;
 mod resize;
+mod typing;
 mod windows;
 
 use super::finding::{Fault, Finding, Severity};
@@ -113,16 +114,20 @@ pub(super) fn infer_some(model: &Model, inputs: &[Option<(DataType, Vec<usize>)>
             budget,
             inputs: node.input.iter().map(|n| if n.is_empty() { None } else { out.facts[index.value(n)?.0 as usize].as_ref() }).collect(),
         };
-        match call.answer().and_then(|facts| call.affordable(facts)) {
+        // A wrong element type leaves the shape as it is: what lies below is looked at too.
+        let typed = call.typed().err();
+        let fault = match call.answer().and_then(|facts| call.affordable(facts)) {
             Ok(facts) => {
                 for (name, fact) in node.output.iter().zip(facts).filter(|(n, _)| !n.is_empty()) {
                     if let Some(value) = index.value(name) {
                         out.facts[value.0 as usize] = fact;
                     }
                 }
+                typed
             }
-            Err(fault) => out.findings.push(fault.at(Severity::Error, *id, node.label())),
-        }
+            Err(fault) => typed.or(Some(fault)),
+        };
+        out.findings.extend(fault.map(|f| f.at(Severity::Error, *id, node.label())));
     }
     out
 }
