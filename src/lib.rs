@@ -4,6 +4,9 @@
 //! `cli` → `tui` → `session` → `report` → `audit` → `repair` → `localize` → `align` → `compare` → `dataset` → `run` → `model`.
 
 pub mod align;
+pub mod cli;
+pub mod compare;
+pub mod dataset;
 pub mod localize;
 pub mod model;
 pub mod run;

@@ -1,0 +1,118 @@
+//! What can be said on the command line.
+
+use super::check::CheckArgs;
+use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
+use crate::run::{RunOptions, Runtime};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds and mends what a neural-network model conversion broke.
+///
+/// Without a command it opens the screen with the bundled demonstrations; without a terminal it checks the first of them.
+#[derive(Debug, Parser)]
+#[command(name = "fixcon", version, max_term_width = 100)]
+pub struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare source and target on images: exit code 0 when all agree, 1 when some differ, 2 when it could not be done
+    Check(CheckArgs),
+    /// Explain a kind of fault, or list them all
+    Explain(ExplainArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, in roff
+    Man(ManArgs),
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Common {
+    /// Write JSON to standard output (schemas are in docs/schemas)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress and no messages on standard error but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Threads; 0 is one for each core
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+    /// Bytes that the values of one image may take: 500M, 2G, ...
+    #[arg(long, global = true, value_parser = bytes, value_name = "SIZE")]
+    pub max_mem: Option<u64>,
+    /// Where chance is involved, begin here
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Engine that runs the models
+    #[arg(long, global = true, value_enum, default_value_t = Engine::Tract)]
+    pub runtime: Engine,
+}
+
+/// Engines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Built in
+    #[default]
+    Tract,
+    /// onnxruntime, from the library that ORT_DYLIB_PATH names; needs a build with --features ort
+    Ort,
+}
+
+impl Engine {
+    /// The same in the runner's words.
+    pub fn runtime(self) -> Runtime {
+        match self {
+            Self::Tract => Runtime::Tract,
+            Self::Ort => Runtime::Ort { library: None },
+        }
+    }
+}
+
+impl Common {
+    /// How models run.
+    pub fn run_options(&self) -> RunOptions {
+        let default = RunOptions::default();
+        RunOptions { threads: self.threads, max_mem: self.max_mem.unwrap_or(default.max_mem), runtime: self.runtime.runtime() }
+    }
+}
+
+/// A number of bytes with an optional K, M, G or T, powers of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim().trim_end_matches(['b', 'B']).trim_end_matches(['i']);
+    let (number, power) = match text.chars().last().map(|c| c.to_ascii_lowercase()) {
+        Some('k') => (&text[..text.len() - 1], 1),
+        Some('m') => (&text[..text.len() - 1], 2),
+        Some('g') => (&text[..text.len() - 1], 3),
+        Some('t') => (&text[..text.len() - 1], 4),
+        _ => (text, 0),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| "a number of bytes is wanted, such as 500M or 2G".to_string())?;
+    let bytes = number * 1024f64.powi(power);
+    if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err("a number of bytes from 1 is wanted".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(bytes("512"), Ok(512));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        assert_eq!(bytes("1.5 MiB"), Ok(3 << 19));
+        assert!(bytes("many").is_err() && bytes("-1").is_err() && bytes("0").is_err() && bytes("").is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! The command line: one file a subcommand. Text and JSON are made from the same value.
+
+mod args;
+mod case;
+mod check;
+mod demos;
+mod failure;
+mod page;
+mod progress;
+
+pub use args::{Cli, Command, Common};
+pub use case::CaseArgs;
+pub use check::CheckArgs;
+pub use demos::{Demo, demos};
+pub use failure::{Failure, FailureReport};
+
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// No difference.
+pub const SAME: u8 = 0;
+/// Differences remain.
+pub const DIFFERENT: u8 = 1;
+/// It could not be done.
+pub const FAILED: u8 = 2;
+
+/// Runs a command line.
+///
+/// # Errors
+/// What could not be done; [`failed`] says it and gives the exit code.
+pub fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Some(Command::Check(args)) => check::run(args, &cli.common),
+        Some(Command::Explain(args)) => page::explain(args, &cli.common),
+        Some(Command::Completions(args)) => page::completions(args),
+        Some(Command::Man(args)) => page::man(args),
+        None => demos::run_first(&cli.common),
+    }
+}
+
+/// Says what could not be done: as JSON on standard output when that was asked for, else in words on standard error.
+pub fn failed(error: &anyhow::Error, common: &Common) -> ExitCode {
+    if broken_pipe(error) {
+        // Whoever read our output has seen enough.
+        return ExitCode::from(SAME);
+    }
+    let failure = Failure::of(error);
+    if common.json {
+        let _ = print_json(&FailureReport { error: failure });
+    } else {
+        eprintln!("error: {}", failure.message);
+    }
+    ExitCode::from(FAILED)
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|c| c.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A value as JSON on standard output.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}

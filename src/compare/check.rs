@@ -1,0 +1,231 @@
+//! A check: both models on all images, one image after the other on every thread.
+
+use super::outputs::{Comparison, Judged};
+use super::report::{CheckReport, Compared, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Summary};
+use super::{CompareError, Side};
+use crate::dataset::{Case, Criterion, DatasetError, Feed, ImageSet};
+use crate::model::Model;
+use crate::run::{RunOptions, Runner, Watch};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// How a check is done.
+#[derive(Debug, Clone)]
+pub struct CheckOptions {
+    /// Threads, memory, engine of the source; threads count for the whole.
+    pub run: RunOptions,
+    /// Engine of the target, where it is another one.
+    pub target_run: Option<RunOptions>,
+    /// Images in [`CheckReport::worst`].
+    pub worst: usize,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self { run: RunOptions::default(), target_run: None, worst: 10 }
+    }
+}
+
+/// Compares both models of a case on its images.
+///
+/// # Errors
+/// When a model cannot be loaded or run, an image set or recipe cannot be used, outputs cannot be compared as they are, or
+/// `watch` asked to stop.
+pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Result<CheckReport, CompareError> {
+    let open = |side, path: &std::path::Path| Model::open(path).map_err(|error| CompareError::Model { side, error });
+    let source = open(Side::Source, &case.source)?;
+    let target = open(Side::Target, &case.target)?;
+    let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
+    let (comparison, mut notes) = Comparison::new(&case.compare, &source, &target)?;
+    let (source_feed, target_feed) = feeds(case, &source, &target, &images)?;
+    let (first, mut left_out) = first_usable(&images, &source_feed, &target_feed)?;
+    let run = |side| move |error| CompareError::Run { side, error };
+    let source_runner = Runner::new(&source, &first.inputs[0], &options.run).map_err(run(Side::Source))?;
+    let target_options = options.target_run.as_ref().unwrap_or(&options.run);
+    let target_runner = Runner::new(&target, &first.inputs[1], target_options).map_err(run(Side::Target))?;
+    let one = |index: usize| -> Result<Judged, CompareError> {
+        let inputs = if index == first.index { first.inputs.clone() } else { images.inputs(index, &[&source_feed, &target_feed])? };
+        let s = source_runner.run(&inputs[0]).map_err(run(Side::Source))?;
+        let t = target_runner.run(&inputs[1]).map_err(run(Side::Target))?;
+        comparison.judge(&s, &t)
+    };
+    // The first image shows whether anything fits at all, before all threads find out at once.
+    let judged_first = one(first.index)?;
+    let rest = in_parallel(first.index + 1..images.len(), &one, options.run.threads_for(images.len()), watch)?;
+    let offset = comparison.label_offset.unwrap_or(0);
+    let mut found = Vec::new();
+    for (index, result) in std::iter::once((first.index, Ok(judged_first))).chain(rest) {
+        let item = &images.items()[index];
+        match result {
+            Ok(judged) => found.push((ImageFinding::new(&item.name, index, item.truth, &judged, offset, images.classes()), judged)),
+            Err(CompareError::Dataset(why @ DatasetError::Image { .. })) => left_out.push(LeftOut { image: item.name.clone(), why: why.to_string() }),
+            Err(why) => return Err(why),
+        }
+    }
+    for (side, runner) in [(Side::Source, &source_runner), (Side::Target, &target_runner)] {
+        notes.extend(runner.note().map(|n| format!("the {side} {n}")));
+    }
+    notes.extend(remarks(&comparison, &found));
+    if !left_out.is_empty() {
+        notes.push(format!("{} of {} images were left out", left_out.len(), images.len()));
+    }
+    let compared = Compared {
+        source_output: comparison.source.name.clone(),
+        target_output: comparison.target.name.clone(),
+        criterion: comparison.criterion,
+        label_offset: offset,
+        scores: comparison.scores,
+        rtol: (comparison.criterion == Criterion::Tolerance).then_some(comparison.rtol),
+        atol: (comparison.criterion == Criterion::Tolerance).then_some(comparison.atol),
+    };
+    let non_finite = [Side::Source, Side::Target].into_iter().filter_map(|side| not_numbers(side, &comparison, &found)).collect();
+    let summary = Summary::of(&found, offset);
+    let mut worst: Vec<&ImageFinding> = found.iter().map(|(f, _)| f).collect();
+    worst.sort_by(|a, b| b.distance.relative_l2.total_cmp(&a.distance.relative_l2).then(a.index.cmp(&b.index)));
+    Ok(CheckReport {
+        source: case.source.display().to_string(),
+        target: case.target.display().to_string(),
+        images: ImagesSummary { path: case.images.display().to_string(), count: images.len(), left_out },
+        compared,
+        mismatches: Mismatches { count: found.iter().filter(|(f, _)| f.mismatch).count(), of: found.len() },
+        worst: worst.into_iter().filter(|f| f.distance.relative_l2 > 0.0).take(options.worst).cloned().collect(),
+        flips: found.into_iter().map(|(f, _)| f).filter(|f| f.mismatch).collect(),
+        summary,
+        non_finite,
+        notes,
+    })
+}
+
+/// The recipes of both sides, with what the models' inputs add to them.
+fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<(Feed, Feed), CompareError> {
+    let resolve = |keys: &Option<crate::dataset::RecipeKeys>| keys.clone().map(|k| k.resolve()).transpose();
+    let recipe = resolve(&case.source_recipe)?;
+    if recipe.is_none() && !images.is_tensors() {
+        let why = "images need a recipe: give --preset NAME, or a [source.preprocess] table in a case file";
+        return Err(DatasetError::Missing(why.into()).into());
+    }
+    let source_feed = Feed::new(source, recipe);
+    let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
+        (Some(own), _) => Feed::new(target, Some(own)),
+        (None, Some(theirs)) => Feed::like(target, theirs),
+        (None, None) => Feed::new(target, None),
+    };
+    Ok((source_feed, target_feed))
+}
+
+/// The first image that can be used, with its inputs of both sides.
+struct First {
+    index: usize,
+    inputs: Vec<Vec<crate::run::Value>>,
+}
+
+fn first_usable(images: &ImageSet, source: &Feed, target: &Feed) -> Result<(First, Vec<LeftOut>), CompareError> {
+    let mut left_out = Vec::new();
+    let mut reason = None;
+    for (index, item) in images.items().iter().enumerate() {
+        match images.inputs(index, &[source, target]) {
+            Ok(inputs) => return Ok((First { index, inputs }, left_out)),
+            Err(why @ DatasetError::Image { .. }) => {
+                left_out.push(LeftOut { image: item.name.clone(), why: why.to_string() });
+                reason.get_or_insert(why);
+            }
+            Err(error @ DatasetError::Input { .. }) => {
+                // The source's inputs alone tell whose fault it is.
+                let side = if images.inputs(index, &[source]).is_err() { Side::Source } else { Side::Target };
+                return Err(CompareError::Input { side, error });
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    let first = reason.unwrap_or(DatasetError::Missing("there is no image".into()));
+    Err(CompareError::NoImages { count: images.len(), first })
+}
+
+/// Results by image, in order. After an error that no other image escapes the rest is not begun.
+type Results = Vec<(usize, Result<Judged, CompareError>)>;
+
+fn in_parallel(
+    range: std::ops::Range<usize>,
+    one: &(dyn Fn(usize) -> Result<Judged, CompareError> + Sync),
+    threads: usize,
+    watch: &dyn Watch,
+) -> Result<Results, CompareError> {
+    let total = range.end;
+    let next = AtomicUsize::new(range.start);
+    let done = AtomicUsize::new(range.start);
+    let failed = AtomicBool::new(false);
+    let results = Mutex::new(Vec::with_capacity(range.len()));
+    watch.progress("images", range.start, total);
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= range.end || watch.cancelled() || failed.load(Ordering::Relaxed) {
+                return;
+            }
+            let result = one(index);
+            if result.as_ref().is_err_and(|e| !matches!(e, CompareError::Dataset(DatasetError::Image { .. }))) {
+                failed.store(true, Ordering::Relaxed);
+            }
+            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+            watch.progress("images", done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    if watch.cancelled() {
+        return Err(CompareError::Stopped);
+    }
+    let mut results: Results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    Ok(results)
+}
+
+/// What looks odd about the outputs, with the flag that sets it right.
+fn remarks(comparison: &Comparison, found: &[(ImageFinding, Judged)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let all = |f: fn(&Judged) -> bool| !found.is_empty() && found.iter().all(|(_, j)| f(j));
+    if comparison.criterion == Criterion::Label && comparison.scores == crate::dataset::Scores::AsIs {
+        let forms = (all(|j| j.source.probabilities), all(|j| j.target.probabilities));
+        let (a, b) = match forms {
+            (true, false) => ("source", "target"),
+            (false, true) => ("target", "source"),
+            _ => ("", ""),
+        };
+        if !a.is_empty() {
+            notes.push(format!("the {a} gives probabilities, the {b} does not: labels can be compared, distances cannot; --scores probabilities puts a softmax behind the {b}"));
+        }
+    }
+    if comparison.criterion == Criterion::Label && found.len() >= 5 {
+        let offset = comparison.label_offset.unwrap_or(0);
+        for shift in [1, -1] {
+            let shifted = found.iter().filter(|(f, _)| f.target.label as i64 - f.source.label as i64 == offset + shift).count();
+            if shifted * 10 >= found.len() * 8 {
+                let word = if shift > 0 { "plus one" } else { "less one" };
+                notes.push(format!(
+                    "in {shifted} of {} images the target's label is the source's {word}: if its classes are numbered that way, say --label-offset {}",
+                    found.len(),
+                    offset + shift
+                ));
+            }
+        }
+    }
+    let ties = found.iter().filter(|(f, _)| f.mismatch && f.near_tie).count();
+    if ties > 0 {
+        notes.push(format!("{ties} of the flips are near-ties: the source itself sees both labels as nearly equal"));
+    }
+    notes
+}
+
+fn not_numbers(side: Side, comparison: &Comparison, found: &[(ImageFinding, Judged)]) -> Option<NonFiniteFinding> {
+    let (output, of): (_, fn(&Judged) -> _) = match side {
+        Side::Source => (&comparison.source, |j| j.source.non_finite),
+        Side::Target => (&comparison.target, |j| j.target.non_finite),
+    };
+    let mut all = found.iter().filter_map(|(f, j)| of(j).map(|n| (f, n)));
+    let (first, (element, what)) = all.next()?;
+    Some(NonFiniteFinding { side, output: output.name.clone(), what, image: first.image.clone(), element, images: 1 + all.count() })
+}

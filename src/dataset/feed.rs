@@ -1,0 +1,134 @@
+//! What a model takes as input, and whether a recipe makes it.
+
+use super::recipe::{AxisOrder, Element, Recipe, Resize};
+use super::DatasetError;
+use crate::model::Model;
+use crate::model::onnx::tensor_proto::DataType;
+use crate::model::onnx::{tensor_shape_proto::dimension, type_proto};
+use crate::run::Value;
+
+/// A declared input of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// Its name.
+    pub name: String,
+    /// Element type.
+    pub dtype: DataType,
+    /// Dimensions, `None` where one is open; `None` as a whole when no shape is declared.
+    pub dims: Option<Vec<Option<usize>>>,
+}
+
+impl Declared {
+    /// All inputs of a model that are not initializers.
+    pub fn of(model: &Model) -> Vec<Self> {
+        let one = |v: &crate::model::onnx::ValueInfoProto| {
+            let tensor = match v.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+                Some(type_proto::Value::TensorType(t)) => Some(t),
+                _ => None,
+            };
+            let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| {
+                let fixed = |d: &crate::model::onnx::tensor_shape_proto::Dimension| match d.value {
+                    Some(dimension::Value::DimValue(n)) => usize::try_from(n).ok().filter(|n| *n > 0),
+                    _ => None,
+                };
+                s.dim.iter().map(fixed).collect()
+            });
+            let dtype = tensor.and_then(|t| DataType::try_from(t.elem_type()).ok()).unwrap_or(DataType::Undefined);
+            Self { name: v.name().into(), dtype, dims }
+        };
+        model.inputs().map(one).collect()
+    }
+
+    /// Dimensions as people read them.
+    pub fn shape_words(&self) -> String {
+        match &self.dims {
+            None => "any shape".into(),
+            Some(dims) => {
+                let words: Vec<_> = dims.iter().map(|d| d.map_or("?".to_string(), |d| d.to_string())).collect();
+                format!("[{}]", words.join(", "))
+            }
+        }
+    }
+
+    /// As one of an image's axes, a dimension with this place in `[N, C, H, W]`.
+    fn image_axis(&self, layout: AxisOrder, axis: usize) -> Option<usize> {
+        let dims = self.dims.as_ref().filter(|d| d.len() == 4)?;
+        let place = match layout {
+            AxisOrder::Nchw => axis,
+            AxisOrder::Nhwc => [0, 3, 1, 2][axis],
+        };
+        dims[place]
+    }
+
+    /// Whether the tensor of one image may be given here, as strictly as onnxruntime sees it. A fixed batch is filled by repeating.
+    ///
+    /// # Errors
+    /// [`DatasetError::Input`] with both types or shapes, and the recipe's key where one would mend it.
+    pub fn accepts(&self, value: &Value) -> Result<(), DatasetError> {
+        let bad = |why: String| Err(DatasetError::Input { input: self.name.clone(), why });
+        if self.dtype != DataType::Undefined && value.dtype() != self.dtype {
+            let hint = Element::of(self.dtype).map(|e| format!(" (recipe: dtype = \"{e}\")")).unwrap_or_default();
+            return bad(format!("is declared {}, the images become {}{hint}", self.dtype.as_str_name(), value.dtype().as_str_name()));
+        }
+        let Some(dims) = &self.dims else { return Ok(()) };
+        let shape = value.shape();
+        let fits = |shape: &[usize]| dims.len() == shape.len() && dims.iter().zip(shape).enumerate().all(|(i, (d, s))| i == 0 && *s == 1 && dims.len() > 1 || d.is_none_or(|d| d == *s));
+        if fits(shape) {
+            return Ok(());
+        }
+        let turned = |perm: [usize; 4]| shape.len() == 4 && fits(&perm.map(|p| shape[p]));
+        let hint = match () {
+            () if turned([0, 3, 1, 2]) => " (recipe: layout = \"nchw\")",
+            () if turned([0, 2, 3, 1]) => " (recipe: layout = \"nhwc\")",
+            () => "",
+        };
+        bad(format!("is declared {}, the images become {shape:?}{hint}", self.shape_words()))
+    }
+}
+
+/// One side's inputs, with the recipe that fills them from images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feed {
+    /// `None` where the images are tensors already.
+    pub recipe: Option<Recipe>,
+    /// What the model takes.
+    pub inputs: Vec<Declared>,
+}
+
+impl Feed {
+    /// A model with its recipe; a size that the recipe leaves open is taken from the model's declared input.
+    pub fn new(model: &Model, recipe: Option<Recipe>) -> Self {
+        let inputs = Declared::of(model);
+        let recipe = recipe.map(|mut r| {
+            if r.size.is_none() && r.resize != Resize::None && let Some(input) = inputs.first() {
+                r.size = input.image_axis(r.layout, 2).zip(input.image_axis(r.layout, 3)).map(|(h, w)| [h, w]);
+            }
+            r
+        });
+        Self { recipe, inputs }
+    }
+
+    /// A model without a recipe of its own: the other side's, with size, layout and float width of this model's declared input.
+    pub fn like(model: &Model, other: &Recipe) -> Self {
+        let inputs = Declared::of(model);
+        let mut recipe = other.clone();
+        if let Some(input) = inputs.first() {
+            let channels = Some(recipe.channels.count());
+            let is = |layout| input.image_axis(layout, 1) == channels;
+            match (is(AxisOrder::Nchw), is(AxisOrder::Nhwc)) {
+                (true, false) => recipe.layout = AxisOrder::Nchw,
+                (false, true) => recipe.layout = AxisOrder::Nhwc,
+                _ => {}
+            }
+            if recipe.resize != Resize::None
+                && let Some(size) = input.image_axis(recipe.layout, 2).zip(input.image_axis(recipe.layout, 3))
+            {
+                recipe.size = Some([size.0, size.1]);
+            }
+            if let Some(float) = Element::of(input.dtype).filter(|e| matches!(e, Element::Float16 | Element::Float32 | Element::Float64)) {
+                recipe.dtype = float;
+            }
+        }
+        Self { recipe: Some(recipe), inputs }
+    }
+}

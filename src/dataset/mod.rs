@@ -1,0 +1,27 @@
+//! Cases, recipes and image sets: from files to input tensors.
+//!
+//! A [`Case`] names two models, a folder of images and a recipe for each side. An [`ImageSet`] decodes each image once and makes the
+//! tensors of both sides from it, batch axis first.
+
+mod case;
+mod error;
+mod feed;
+mod folder;
+mod image;
+mod npy;
+#[cfg(test)]
+mod pillow;
+mod presets;
+mod recipe;
+mod resize;
+mod tensor;
+
+pub use self::image::{MAX_PIXELS, Picture};
+pub use case::{Case, CaseFile, CompareKeys, Criterion, ImagesKeys, Scores, SideKeys};
+pub use error::{DatasetError, explain_toml, nearest_word};
+pub use feed::{Declared, Feed};
+pub use folder::{ImageSet, Item};
+pub use presets::{PRESETS, Preset};
+pub use recipe::{Alpha, AxisOrder, Channels, Element, Filter, Geometry, Recipe, RecipeKeys, Resize};
+pub use resize::{Window, resize};
+pub use tensor::{shaped, tensor};
