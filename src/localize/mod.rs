@@ -2,6 +2,7 @@
 
 mod blame;
 mod catalogue;
+pub mod inject;
 pub mod remedy;
 mod trial;
 
