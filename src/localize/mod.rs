@@ -2,6 +2,7 @@
 
 mod blame;
 mod catalogue;
+pub mod inject;
 mod input;
 pub mod remedy;
 mod splice;

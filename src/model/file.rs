@@ -183,6 +183,7 @@ impl Base {
         if bytes.is_empty() {
             return Err("the file is empty".into());
         }
+        super::weigh::check(bytes)?;
         let (mut base, graph) = Self::read_head(bytes)?;
         let graph = graph.ok_or("it has no graph")?;
         let mut rest = GraphProto::default();

@@ -22,6 +22,7 @@ mod save;
 mod shapes;
 mod sparse;
 mod types;
+mod weigh;
 pub mod wire;
 
 pub use attributes::NodeExt;

@@ -6,8 +6,9 @@ use super::types::{Known, data_size, element_count, known};
 use super::{Model, ModelError};
 use bytes::Bytes;
 
-/// Dense form of a sparse tensor is never larger than this, in bytes.
-const DENSE_UP_TO: usize = 2 << 30;
+/// The dense form of a sparse tensor has at most this many bytes, or this many for each stored one.
+const DENSE_UP_TO: usize = 64 << 20;
+const DENSE_PER_STORED: usize = 4096;
 
 /// Dimensions of the dense form.
 pub(super) fn dims(sparse: &SparseTensorProto) -> Result<Vec<usize>, ModelError> {
@@ -29,7 +30,7 @@ impl Model {
     /// The dense form of a sparse tensor, under the name of its values.
     ///
     /// # Errors
-    /// When its parts contradict each other, an index lies outside, or the dense form is larger than 2 GiB.
+    /// When its parts contradict each other, an index lies outside, or the dense form is out of all proportion to the file.
     pub fn densify(&self, sparse: &SparseTensorProto) -> Result<TensorProto, ModelError> {
         let values = sparse.values.clone().unwrap_or_default();
         let bad = |why: String| ModelError::Tensor { tensor: values.name().into(), why };
@@ -38,12 +39,13 @@ impl Model {
         let elements = element_count(&shape).unwrap_or(usize::MAX);
         let one = data_size(dtype, 1).filter(|_| super::types::element_bits(dtype).is_some_and(|b| b % 8 == 0));
         let one = one.ok_or_else(|| bad(format!("a sparse tensor of {} is not made dense", super::types::type_name(dtype))))?;
-        let size = data_size(dtype, elements)
-            .filter(|s| *s <= DENSE_UP_TO)
-            .ok_or_else(|| bad(format!("its dense form {shape:?} is larger than 2 GiB")))?;
         let count = usize::try_from(values.dims.first().copied().unwrap_or(0)).unwrap_or(usize::MAX);
         let data = self.dense_bytes(&values, dtype, count).filter(|d| Some(d.len()) == count.checked_mul(one));
         let data = data.ok_or_else(|| bad(format!("its values are not {count} elements of {}", super::types::type_name(dtype))))?;
+        let most = DENSE_UP_TO.max(data.len().saturating_mul(DENSE_PER_STORED));
+        let size = data_size(dtype, elements)
+            .filter(|s| *s <= most)
+            .ok_or_else(|| bad(format!("its dense form {shape:?} is out of proportion to its {count} values")))?;
         let places = self.places(sparse, &shape, count).ok_or_else(|| bad("its indices do not fit its values and dims".into()))?;
         let mut out = vec![0u8; size];
         for (place, value) in places.into_iter().zip(data.chunks_exact(one)) {
@@ -136,7 +138,7 @@ mod tests {
         assert!(dense(&sparse(&[1], vec![1])).is_err());
         assert!(dense(&sparse(&[0, -1, 1, 2], vec![2, 2])).is_err());
         let huge = SparseTensorProto { dims: vec![1 << 40, 1 << 10], ..sparse(&[1, 5], vec![2]) };
-        assert!(dense(&huge).unwrap_err().contains("2 GiB"));
+        assert!(dense(&huge).unwrap_err().contains("out of proportion"));
         assert!(dense(&SparseTensorProto { dims: vec![i64::MAX, i64::MAX], ..huge }).unwrap_err().contains("overflow"));
     }
 }

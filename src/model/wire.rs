@@ -23,30 +23,57 @@ pub struct Field {
 /// # Errors
 /// When a key, length or group is malformed or reaches past the end; the message says at which byte.
 pub fn fields(message: &Bytes) -> Result<Vec<Field>, WireError> {
-    let mut rest = message.clone();
-    let mut found = Vec::new();
-    while rest.has_remaining() {
-        let start = message.len() - rest.remaining();
-        let bad = |what| WireError { at: start, what };
-        let (number, wire_type) = decode_key(&mut rest).map_err(|_| bad("a field key is malformed"))?;
+    Fields::new(message).collect()
+}
+
+/// The fields of a message, one by one; ends after the first that is malformed.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    message: &'a Bytes,
+    rest: Bytes,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of this message.
+    pub fn new(message: &'a Bytes) -> Self {
+        Self { message, rest: message.clone() }
+    }
+
+    fn read(&mut self) -> Result<Field, &'static str> {
+        let start = self.message.len() - self.rest.remaining();
+        let (number, wire_type) = decode_key(&mut self.rest).map_err(|_| "a field key is malformed")?;
         let content = match wire_type {
             WireType::LengthDelimited => {
-                let length = decode_varint(&mut rest).map_err(|_| bad("a length is malformed"))? as usize;
-                if length > rest.remaining() {
-                    return Err(bad("a field is longer than what is left of the file"));
+                let length = decode_varint(&mut self.rest).map_err(|_| "a length is malformed")? as usize;
+                if length > self.rest.remaining() {
+                    return Err("a field is longer than what is left of the file");
                 }
-                Some(rest.copy_to_bytes(length))
+                Some(self.rest.copy_to_bytes(length))
             }
             other => {
-                prost::encoding::skip_field(other, number, &mut rest, prost::encoding::DecodeContext::default())
-                    .map_err(|_| bad("a field is malformed"))?;
+                prost::encoding::skip_field(other, number, &mut self.rest, prost::encoding::DecodeContext::default())
+                    .map_err(|_| "a field is malformed")?;
                 None
             }
         };
-        let end = message.len() - rest.remaining();
-        found.push(Field { number, whole: message.slice(start..end), content });
+        let end = self.message.len() - self.rest.remaining();
+        Ok(Field { number, whole: self.message.slice(start..end), content })
     }
-    Ok(found)
+}
+
+impl Iterator for Fields<'_> {
+    type Item = Result<Field, WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.message.len() - self.rest.remaining();
+        if !self.rest.has_remaining() {
+            return None;
+        }
+        Some(self.read().map_err(|what| {
+            self.rest.clear();
+            WireError { at, what }
+        }))
+    }
 }
 
 /// A message that was changed: the fields that stayed are taken from the bytes of the old one, unknown ones included.

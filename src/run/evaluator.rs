@@ -5,7 +5,8 @@
 
 use super::budget;
 use super::error::{RunError, guarded};
-use super::lower::{Given, lower};
+use super::lower::{Given, finish, lower};
+use super::types;
 use super::value::Value;
 use crate::model::onnx::NodeProto;
 use prost::Message;
@@ -126,27 +127,31 @@ impl Evaluator {
     /// When tract cannot build or run the node, or gives up in a panic.
     pub fn eval(&self, kernel: &Kernel, inputs: &[Input<'_>]) -> Result<Vec<Value>, RunError> {
         let op = kernel.node.op_type();
+        // What is folded runs once: its inputs are not built into the plan, so that the size of its outputs is seen before they are made.
+        let folding = !inputs.iter().any(|i| matches!(i, Input::Data(_)));
         let slots = inputs.iter().enumerate().map(|(i, input)| match input {
             Input::Missing => Slot::Missing,
             Input::Constant(v) | Input::Data(v) if is_bound(op, i) && v.len() <= 256 => {
                 Slot::Bound(v.dtype() as i32, v.shape().to_vec(), v.bytes().to_vec())
             }
-            Input::Constant(v) => Slot::Constant(Arc::as_ptr(&v.0) as usize),
-            Input::Data(v) => Slot::Data(v.dtype() as i32, v.shape().to_vec()),
+            Input::Constant(v) if !folding => Slot::Constant(Arc::as_ptr(&v.0) as usize),
+            Input::Constant(v) | Input::Data(v) => Slot::Data(v.dtype() as i32, v.shape().to_vec()),
         });
         let key: Key = (kernel.opset, kernel.signature.clone(), slots.collect());
         let found = self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let plan = match found {
             Some(plan) => plan,
             None => {
-                let plan = Arc::new(guarded(|| self.build(kernel, inputs, &key.2))?);
+                // The kernel's own names mean nothing outside.
+                let built = guarded(|| self.build(kernel, inputs, &key.2)).map_err(|e| RunError { node: None, ..e })?;
+                let plan = Arc::new(built);
                 self.plans.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(plan).clone()
             }
         };
         guarded(|| {
             let values = plan.data.iter().map(|i| match inputs[*i] {
-                Input::Data(v) => TValue::from_const(v.0.clone()),
-                _ => unreachable!("data slots hold data"),
+                Input::Data(v) | Input::Constant(v) => TValue::from_const(v.0.clone()),
+                Input::Missing => unreachable!("data slots hold data"),
             });
             let out = plan.plan.run(values.collect()).map_err(RunError::from_tract)?;
             Ok(out.into_iter().map(Value::from_tensor).collect())
@@ -155,6 +160,14 @@ impl Evaluator {
 
     fn build(&self, kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {
         let node = &kernel.node;
+        let types: Vec<_> = inputs
+            .iter()
+            .map(|i| match i {
+                Input::Missing => None,
+                Input::Constant(v) | Input::Data(v) => Some(v.dtype()),
+            })
+            .collect();
+        types::check(node, &types)?;
         budget::check_inputs(node, inputs, self.limit)?;
         let mut constants = HashMap::new();
         let mut given = Vec::new();
@@ -162,7 +175,7 @@ impl Evaluator {
         for (i, (input, slot)) in inputs.iter().zip(slots).enumerate() {
             let Some(name) = node.input.get(i) else { break };
             match (slot, input) {
-                (Slot::Data(..), Input::Data(v)) => {
+                (Slot::Data(..), Input::Data(v) | Input::Constant(v)) => {
                     given.push(Given { name, dtype: v.dtype(), shape: v.shape() });
                     data.push(i);
                 }
@@ -175,7 +188,7 @@ impl Evaluator {
         let outputs: Vec<&str> = node.output.iter().filter(|o| !o.is_empty()).map(String::as_str).collect();
         let model = lower(kernel.opset, &[node], &given, &constants, &outputs)?;
         budget::check(&model, self.limit)?;
-        let plan = model.into_optimized().and_then(|m| m.into_runnable()).map_err(RunError::from_tract)?;
+        let plan = finish(model)?;
         Ok(NodePlan { plan, data, _constants: constants.into_values().collect() })
     }
 }

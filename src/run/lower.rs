@@ -1,20 +1,47 @@
 //! From ONNX nodes to a tract model. Weights are shared with it, never copied through protobuf.
 
 use super::error::RunError;
+use super::rewrite::rewrite;
 use super::value::{Value, to_tract};
+use crate::model::NodeExt;
 use crate::model::onnx::{NodeProto, tensor_proto::DataType};
 use prost::Message;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::tract_core::ops::konst::Const;
 
-static ONNX: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| onnx().with_ignore_value_info(true));
+static ONNX: LazyLock<tract_onnx::Onnx> = LazyLock::new(super::ops::reader);
 
-/// Whether tract has the operator at all. Domains other than ONNX's own are never taken for it.
-pub(super) fn knows(node: &NodeProto) -> bool {
-    matches!(node.domain(), "" | "ai.onnx" | "com.microsoft") && ONNX.op_register.0.contains_key(node.op_type())
+/// The name an operator is registered under. tract looks at the operator alone, and would take one of any domain for ONNX's own.
+fn registered(node: &NodeProto) -> String {
+    match node.domain_name() {
+        "" => node.op_type().into(),
+        domain => format!("{domain}.{}", node.op_type()),
+    }
+}
+
+/// The nodes that stand for this one in the lowered graph.
+///
+/// # Errors
+/// When there is no such operator, or it cannot be run.
+fn lowered(node: &NodeProto, opset: i64) -> Result<Vec<pb::NodeProto>, RunError> {
+    let rewritten = rewrite(node, opset)?;
+    let nodes = rewritten.as_deref().unwrap_or(std::slice::from_ref(node));
+    let lower = |node: &NodeProto| {
+        let mut copy = pb::NodeProto::decode(&*node.encode_to_vec()).map_err(|e| RunError::new(e.to_string()))?;
+        copy.op_type = registered(node);
+        if !ONNX.op_register.0.contains_key(&copy.op_type) {
+            let why = match node.domain_name() {
+                "" => format!("operator {} cannot be run", node.op_type()),
+                domain => format!("operator {} of domain '{domain}' cannot be run", node.op_type()),
+            };
+            return Err(RunError::new(why).at(node.label()));
+        }
+        Ok(copy)
+    };
+    nodes.iter().map(lower).collect()
 }
 
 /// An input of the lowered model.
@@ -34,8 +61,7 @@ pub(super) fn lower(
 ) -> Result<TypedModel, RunError> {
     let mut graph = pb::GraphProto { name: "part".into(), ..Default::default() };
     for node in nodes {
-        let copy = pb::NodeProto::decode(&*node.encode_to_vec()).map_err(|e| RunError::new(e.to_string()))?;
-        graph.node.push(copy);
+        graph.node.extend(lowered(node, opset)?);
     }
     for g in given {
         let dims = g.shape.iter().map(|d| pb::tensor_shape_proto::Dimension {
@@ -69,4 +95,17 @@ pub(super) fn lower(
         model.set_input_fact(i, InferenceFact::dt_shape(dt, g.shape)).map_err(RunError::from_tract)?;
     }
     model.into_typed().and_then(TypedModel::into_decluttered).map_err(RunError::from_tract)
+}
+
+/// Optimises a lowered model and makes it runnable.
+pub(super) fn finish(model: TypedModel) -> Result<Arc<TypedSimplePlan>, RunError> {
+    let optimise = || {
+        let mut model = model;
+        model.declutter()?;
+        super::fast::install(&mut model)?;
+        model.optimize()?;
+        super::nan::keep(&mut model);
+        model.into_runnable()
+    };
+    optimise().map_err(RunError::from_tract)
 }

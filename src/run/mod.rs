@@ -6,12 +6,17 @@
 mod budget;
 mod error;
 mod evaluator;
+mod fast;
 mod inputs;
 mod limits;
 mod lower;
+mod nan;
 mod network;
+mod ops;
 mod plan;
+mod rewrite;
 mod runner;
+mod types;
 mod value;
 mod watch;
 

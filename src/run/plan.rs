@@ -2,10 +2,9 @@
 
 use super::budget;
 use super::error::{RunError, guarded};
-use super::lower::{Given, lower};
+use super::lower::{Given, finish, lower};
 use super::network::Network;
 use super::value::Value;
-use crate::model::NodeExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
@@ -16,7 +15,10 @@ const MOST_NODES: usize = 6000;
 /// A network optimised for one set of input shapes. Runs on any number of threads at once.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    plan: Arc<TypedSimplePlan>,
+    /// `None` when no output depends on an input.
+    plan: Option<Arc<TypedSimplePlan>>,
+    /// Outputs that are constants.
+    fixed: Vec<Option<Value>>,
 }
 
 impl Plan {
@@ -38,25 +40,22 @@ impl Plan {
             return Err(RunError::new(format!("{} nodes are too many for one plan", nodes.len())));
         }
         let mut constants = HashMap::new();
-        for v in network.ops().iter().flat_map(|op| op.inputs.iter().flatten()).chain(network.outputs()) {
+        for v in network.ops().iter().flat_map(|op| op.inputs.iter().flatten()) {
             if let Some(c) = network.constant(*v) {
                 constants.insert(name(*v), c.clone());
             }
         }
-        let outputs: Vec<&str> = network.outputs().iter().map(|v| name(*v)).collect();
-        for node in &nodes {
-            if !super::lower::knows(node) {
-                return Err(
-                    RunError::new(format!("operator {} of domain '{}' cannot be run", node.op_type(), node.domain_name())).at(node.label())
-                );
-            }
+        let fixed: Vec<_> = network.outputs().iter().map(|v| network.constant(*v).cloned()).collect();
+        let outputs: Vec<&str> = network.outputs().iter().filter(|v| network.constant(**v).is_none()).map(|v| name(*v)).collect();
+        if outputs.is_empty() {
+            return Ok(Self { plan: None, fixed });
         }
-        guarded(|| {
+        let plan = guarded(|| {
             let typed = lower(model.opset(""), &nodes, &given, &constants, &outputs)?;
             budget::check(&typed, network.limit())?;
-            let plan = typed.into_optimized().and_then(|m| m.into_runnable()).map_err(RunError::from_tract)?;
-            Ok(Self { plan })
-        })
+            finish(typed)
+        })?;
+        Ok(Self { plan: Some(plan), fixed })
     }
 
     /// The outputs for one image.
@@ -72,14 +71,16 @@ impl Plan {
     /// # Errors
     /// When tract cannot prepare the state of a node.
     pub fn session(&self) -> Result<Session, RunError> {
-        guarded(|| Ok(Session { state: self.plan.spawn().map_err(RunError::from_tract)? }))
+        let spawn = |p: &Arc<TypedSimplePlan>| p.spawn().map_err(RunError::from_tract);
+        guarded(|| Ok(Session { state: self.plan.as_ref().map(spawn).transpose()?, fixed: self.fixed.clone() }))
     }
 }
 
 /// The state of one thread that runs a [`Plan`].
 #[derive(Debug)]
 pub struct Session {
-    state: TypedSimpleState,
+    state: Option<TypedSimpleState>,
+    fixed: Vec<Option<Value>>,
 }
 
 impl Session {
@@ -88,10 +89,12 @@ impl Session {
     /// # Errors
     /// When a node fails on these values.
     pub fn run(&mut self, inputs: &[Value]) -> Result<Vec<Value>, RunError> {
-        guarded(|| {
+        let Some(state) = &mut self.state else { return Ok(self.fixed.iter().flatten().cloned().collect()) };
+        let made = guarded(|| {
             let inputs = inputs.iter().map(|v| TValue::from_const(v.0.clone())).collect();
-            let out = self.state.run(inputs).map_err(RunError::from_tract)?;
-            Ok(out.into_iter().map(Value::from_tensor).collect())
-        })
+            state.run(inputs).map_err(RunError::from_tract)
+        })?;
+        let mut made = made.into_iter().map(Value::from_tensor);
+        Ok(self.fixed.iter().filter_map(|fixed| fixed.clone().or_else(|| made.next())).collect())
     }
 }

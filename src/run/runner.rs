@@ -60,7 +60,10 @@ enum Engine {
     Ort(super::ort::OrtModel),
 }
 
-/// A plan for each set of input shapes; `None` where none can be built.
+/// What one image gives.
+type Outputs = Result<Vec<Value>, RunError>;
+
+/// Shapes of one image's inputs.
 type Shapes = Vec<Vec<usize>>;
 
 /// A model made ready to give its outputs for many images.
@@ -139,7 +142,7 @@ impl Runner {
     }
 
     /// The outputs node by node, and the nodes that do not run by themselves (those that only lack their input left out).
-    fn node_by_node(&self, inputs: &[Value]) -> (Result<Vec<Value>, RunError>, Vec<(NodeId, RunError)>) {
+    fn node_by_node(&self, inputs: &[Value]) -> (Outputs, Vec<(NodeId, RunError)>) {
         let network = &self.network;
         let mut unsupported = Vec::new();
         let mut outputs: Vec<Option<Value>> = network.outputs().iter().map(|v| network.constant(*v).cloned()).collect();
@@ -214,7 +217,7 @@ impl Runner {
         };
         let mut out: Vec<_> = (0..count).map(|_| Err(RunError::stopped())).collect();
         let threads = self.options.threads_for(count);
-        let parts: Vec<Vec<(usize, Result<Vec<Value>, RunError>)>> = std::thread::scope(|scope| {
+        let parts: Vec<Vec<(usize, Outputs)>> = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let first = work();
             std::iter::once(first).chain(others.into_iter().map(|t| t.join().unwrap_or_default())).collect()
