@@ -137,6 +137,9 @@ impl<'a> Walk<'a> {
                         }
                     }
                 }
+                // A value that nothing makes is this node's own fault; one that a failing node should have made is not.
+                let dangling = op.data.iter().find(|v| self.target.producer(**v).is_none() && !self.fed.contains_key(v));
+                let why = why.or_else(|| dangling.map(|v| RunError::new(format!("nothing makes its input '{}'", self.target.model().index().name(*v)))));
                 if let Some(why) = why {
                     self.failed.insert(id, why);
                 }

@@ -53,10 +53,9 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
     }
     // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain.
     let cost = |given: &[Given]| {
-        let Ok(a) = align(subject.target, reference, given, precision.tau(), hints) else { return (usize::MAX, usize::MAX) };
-        let bad = a.regions.iter().filter(|r| r.isolated.is_none_or(|e| e > precision.tau() * 0.3) && !r.target.is_empty());
-        let sizes: Vec<usize> = bad.map(|r| r.target.len()).collect();
-        (a.failures().len() * 10 + sizes.len() + a.unexplained().len(), sizes.iter().sum())
+        let Ok(a) = align(subject.target, reference, given, precision.tau(), hints) else { return usize::MAX };
+        let bad = a.regions.iter().filter(|r| r.isolated.is_none_or(|e| e > precision.tau() * 0.3) && !r.target.is_empty()).count();
+        a.failures().len() * 10 + bad + a.unexplained().len()
     };
     let best = fed.iter().map(|(i, g)| (cost(g), *i, g)).min_by_key(|(c, i, _)| (*c, *i));
     match best {

@@ -99,6 +99,7 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
             out.extend(all);
         }
         out.extend(epsilons(bench, *t));
+        out.extend(other_choices(bench, *t));
     }
     // Single attributes before all of a node at once.
     out.sort_by_key(|r| matches!(r.edit, Edit::All(_)) && !matches!(r.kind, Kind::LhPads));
@@ -122,6 +123,42 @@ fn differing(mine: &NodeProto, theirs: &NodeProto) -> Vec<(String, AttributeProt
         if !same(&wanted, &now) {
             out.push((name.to_string(), wanted));
         }
+    }
+    out
+}
+
+/// Attributes with few values, tried even where the source has no such operator: it may say the same in other words.
+fn other_choices(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let node = bench.target().op(t).proto();
+    let op = node.op_type();
+    let words: &[(&str, &[&str])] = match op {
+        "Pad" => &[("mode", &["constant", "reflect", "edge"])],
+        "Gelu" => &[("approximate", &["none", "tanh"])],
+        "Resize" => &[
+            ("coordinate_transformation_mode", &["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"]),
+            ("nearest_mode", &["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+            ("mode", &["nearest", "linear", "cubic"]),
+        ],
+        _ => &[],
+    };
+    let flags: &[&str] = match op {
+        "AveragePool" => &["count_include_pad", "ceil_mode"],
+        "MaxPool" => &["ceil_mode"],
+        _ => &[],
+    };
+    let mut out = Vec::new();
+    let mut add = |wanted: AttributeProto| {
+        let now = node.attr(wanted.name()).cloned().unwrap_or_else(|| default(op, wanted.name(), &wanted));
+        if let Some(kind) = kind(op, wanted.name()).filter(|_| !same(&now, &wanted)) {
+            let words = format!("{} of {op} is {}; the source's numbers ask for {}", wanted.name(), show(&now), show(&wanted));
+            out.push(Remedy::new(kind, Edit::SetAttribute { node: bench.key(t), attribute: wanted }, words).at(t));
+        }
+    };
+    for (name, values) in words {
+        values.iter().for_each(|v| add(AttributeProto::of_string(name, v)));
+    }
+    for name in flags {
+        add(AttributeProto::of_int(name, 1 - node.int(name).unwrap_or(0).clamp(0, 1)));
     }
     out
 }

@@ -177,16 +177,21 @@ fn reordered(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
         .collect()
 }
 
-/// Another operator, an extra one, a missing one.
+/// A node too many.
+pub(super) fn extra(bench: &Bench<'_>) -> Vec<Remedy> {
+    bench.ops.iter().filter_map(|t| removed(bench, *t)).collect()
+}
+
+/// Another operator, or a missing one.
 pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
     let mut out = Vec::new();
-    for t in &bench.ops {
-        out.extend(removed(bench, *t));
-    }
     for t in &bench.ops {
         for s in &bench.source {
             out.extend(replaced(bench, *t, *s));
         }
+    }
+    for t in &bench.ops {
+        out.extend(siblings(bench, *t));
     }
     for t in &bench.ops {
         for s in &bench.source {
@@ -271,6 +276,35 @@ fn transplanted(bench: &Bench<'_>, s: OpId, inputs: &HashMap<ValueId, String>, o
         }
     }
     Some((node, edits))
+}
+
+/// An operator of the same shape in a node's place, where the source says it in other words.
+fn siblings(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    const BINARY: &[&str] = &["Add", "Sub", "Mul", "Div"];
+    const UNARY: &[&str] = &["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt", "Abs", "Neg", "Softplus", "HardSwish", "Elu", "LeakyRelu", "Identity"];
+    const POOL: &[&str] = &["GlobalAveragePool", "GlobalMaxPool"];
+    const REDUCE: &[&str] = &["ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin"];
+    const WINDOW: &[&str] = &["AveragePool", "MaxPool"];
+    const BOUND: &[&str] = &["Max", "Min"];
+    let op = bench.target().op(t);
+    let Some(family) = [BINARY, UNARY, POOL, REDUCE, WINDOW, BOUND].into_iter().find(|f| f.contains(&op.op_type())) else { return Vec::new() };
+    let others = family.iter().filter(|o| **o != op.op_type());
+    others
+        .map(|other| {
+            let mut node = bench.target().model().node(op.node).clone();
+            node.op_type = Some((*other).to_string());
+            match *other {
+                "MaxPool" => node.attribute.retain(|a| a.name() != "count_include_pad"),
+                "AveragePool" => node.attribute.retain(|a| a.name() != "storage_order"),
+                _ if family == UNARY => node.attribute.clear(),
+                _ => {}
+            }
+            let pool = family == POOL || family == REDUCE || family == WINDOW;
+            let (kind, also) = if pool { (Kind::LhPool, Kind::CgOther) } else { (Kind::CgOther, Kind::LhAct) };
+            let words = format!("{} stands where the source's numbers ask for {other}", op.op_type());
+            Remedy::new(kind, Edit::ReplaceNode { node: bench.key(t), with: node }, words).at(t).or(&[also])
+        })
+        .collect()
 }
 
 /// The source's operator in the target node's place, on the same inputs.
@@ -469,6 +503,15 @@ fn adapt(bench: &Bench<'_>, target: ValueId, source: ValueId, edits: &mut Vec<Ed
     let pair = bench.a.pairs.iter().find(|p| p.target == target && p.source == source)?;
     let shape = bench.a.source().values(source)?.first()?.shape().to_vec();
     let mut at = bench.name(target).to_string();
+    if !pair.layout.is_flat()
+        && let Some(perm) = full_perm(&shape, &pair.layout)
+    {
+        let mut back = vec![0i64; perm.len()];
+        perm.iter().enumerate().for_each(|(i, p)| back[*p as usize] = i as i64);
+        let name = fresh_name(bench, &format!("{}_as_source", bench.name(target)));
+        edits.push(Edit::InsertNode { before, node: transpose_node(&at, &name, &back) });
+        return Some(name);
+    }
     let mut step = |at: &mut String, node: NodeProto| {
         *at = node.output[0].clone();
         edits.push(Edit::InsertNode { before: before.clone(), node });
@@ -501,10 +544,31 @@ fn edits_insert_first(edits: &mut Vec<Edit>, tensor: crate::model::onnx::TensorP
     edits.insert(0, Edit::AddInitializer { tensor });
 }
 
+/// The permutation of all axes that a layout amounts to, where the number of axes stays: one Transpose then does.
+fn full_perm(source: &[usize], layout: &crate::align::Layout) -> Option<Vec<i64>> {
+    if source.len() != layout.shape.len() {
+        return None;
+    }
+    let long: Vec<usize> = (0..source.len()).filter(|i| source[*i] != 1).collect();
+    let mut short = (0..source.len()).filter(|i| source[*i] == 1);
+    if layout.split.len() == source.len() && layout.split == source {
+        return Some(layout.perm.iter().map(|p| *p as i64).collect());
+    }
+    if layout.split.len() != long.len() {
+        return None;
+    }
+    let mut moved = layout.perm.iter().map(|p| long[*p]);
+    let perm: Option<Vec<usize>> = layout.shape.iter().map(|d| if *d == 1 { short.next() } else { moved.next() }).collect();
+    let perm = perm?;
+    perm.iter().zip(&layout.shape).all(|(p, d)| source[*p] == *d).then(|| perm.iter().map(|p| *p as i64).collect())
+}
+
 fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -> (NodeProto, crate::model::onnx::TensorProto) {
     let output = fresh_name(bench, output);
     let constant = fresh_name(bench, &format!("{output}_shape"));
-    let tensor = Value::from_i64(&[shape.len()], shape.iter().map(|d| *d as i64).collect()).to_proto(&constant);
+    // The batch is left to whoever runs the model: 0 copies it.
+    let dims = shape.iter().enumerate().map(|(i, d)| if i == 0 && *d == 1 && shape.len() > 1 { 0 } else { *d as i64 }).collect();
+    let tensor = Value::from_i64(&[shape.len()], dims).to_proto(&constant);
     let node = NodeProto { input: vec![input.into(), constant], output: vec![output.clone()], name: Some(output), op_type: Some("Reshape".into()), ..NodeProto::default() };
     (node, tensor)
 }
@@ -513,6 +577,15 @@ fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -
 fn layout_nodes(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize], layout: &crate::align::Layout) -> Vec<(NodeProto, Vec<crate::model::onnx::TensorProto>)> {
     let mut out = Vec::new();
     let mut at = input.to_string();
+    if !layout.is_flat()
+        && let Some(perm) = full_perm(shape, layout)
+    {
+        return vec![(transpose_node(&at, output, &perm), Vec::new())];
+    }
+    if layout.is_flat() && layout.shape == shape {
+        let node = NodeProto { input: vec![at], output: vec![output.into()], name: Some(fresh_name(bench, &format!("{output}_same"))), op_type: Some("Identity".into()), ..NodeProto::default() };
+        return vec![(node, Vec::new())];
+    }
     if !layout.is_flat() {
         if layout.split != shape {
             let (node, tensor) = reshape_node(bench, &at, &format!("{output}_split"), &layout.split);

@@ -4,6 +4,7 @@
 
 mod attributes;
 mod constants;
+mod elementwise;
 mod fold;
 mod graph;
 mod shape;
@@ -43,6 +44,16 @@ pub struct Remedy {
 impl Remedy {
     pub(super) fn new(kind: Kind, edit: Edit, words: impl Into<String>) -> Self {
         Self { kind, edit, words: words.into(), ops: Vec::new(), tensors: Vec::new(), equivalents: Vec::new(), checks: None, recipe: None, safe: true }
+    }
+    /// How many primitive edits it takes.
+    pub(super) fn size(&self) -> usize {
+        fn count(edit: &Edit) -> usize {
+            match edit {
+                Edit::All(edits) => edits.iter().map(count).sum(),
+                _ => 1,
+            }
+        }
+        count(&self.edit)
     }
     pub(super) fn at(mut self, op: OpId) -> Self {
         self.ops.push(op);
@@ -154,18 +165,21 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
 type Family = fn(&Bench<'_>) -> Vec<Remedy>;
 
 /// The families, the smallest edits first.
-const FAMILIES: &[Family] = &[shape::axes, attributes::attributes, constants::small, weights::weights, graph::rewired, graph::operators, shape::transposes];
+const FAMILIES: &[Family] =
+    &[shape::axes, attributes::attributes, constants::small, weights::weights, graph::extra, graph::rewired, graph::operators, shape::transposes];
 
 fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
-    // Where axes are in the wrong order, what moves axes is asked first.
     let mut families = FAMILIES.to_vec();
     if bench.layout {
-        families.rotate_right(1);
+        // Where axes are in the wrong order, what moves axes is asked first.
+        families.retain(|f| !std::ptr::fn_addr_eq(*f, shape::transposes as Family));
+        families.insert(1, shape::transposes);
     }
     for family in families {
         let mut found: Vec<Found> = Vec::new();
         for remedy in family(bench) {
             let after = bench.error(base, &remedy);
+            tracing::debug!(kind = remedy.kind.id(), after, words = remedy.words, "tried");
             if after <= bench.floor {
                 let exact = after <= bench.floor * 0.05;
                 found.push(Found { remedy, after });

@@ -5,6 +5,7 @@ use super::fold::{Linear, per_channel};
 use super::{Bench, Remedy};
 use crate::align::{Fingerprint, Layout, candidates, relative_error};
 use crate::localize::Kind;
+use crate::model::onnx::{NodeProto, tensor_proto::DataType};
 use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{OpId, Value};
 use std::collections::{BTreeSet, HashSet};
@@ -14,8 +15,9 @@ pub(super) fn weights(bench: &Bench<'_>) -> Vec<Remedy> {
     let mut out = linear(bench);
     out.extend(copied(bench));
     out.extend(normalisation(bench));
+    out.extend(super::elementwise::elementwise(bench));
     out.extend(quantisation(bench));
-    out.sort_by_key(|r| matches!(&r.edit, Edit::All(e) if e.len() > 2));
+    out.sort_by_key(Remedy::size);
     out
 }
 
@@ -194,6 +196,7 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
     let slot_value = |slot: usize| bench.target().op(mine.op).inputs.get(slot).copied().flatten();
     // The weight.
     let mut weight: Option<(Value, ValueId)> = None;
+    let mut flattened = false;
     if now.len() == theirs.len()
         && let (Some(ordered), Some(like)) = (source.channels_first(theirs), mine.channels_first(now))
     {
@@ -204,7 +207,9 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
             chunk.iter_mut().for_each(|x| *x *= factor[c]);
         }
         let scaled = Value::from_f32(ordered.shape(), scaled);
-        let scaled = reorder_inputs(bench, mine, source, &scaled).unwrap_or(scaled);
+        let reordered = reorder_inputs(bench, mine, source, &scaled);
+        flattened = reordered.is_some();
+        let scaled = reordered.unwrap_or(scaled);
         if let Some(new) = nearest(&scaled, &like).and_then(|v| mine.own_order(&v))
             && let Some(v) = slot_value(mine.weight)
         {
@@ -222,8 +227,16 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
         out.extend(tail_bias(bench, mine, source, &theirs_bias));
     }
     if let Some((new, v)) = weight
-        && let Some(remedy) = instead(bench, mine.op, mine.weight, v, now, &new)
+        && let Some(mut remedy) = instead(bench, mine.op, mine.weight, v, now, &new)
     {
+        if flattened && remedy.kind == Kind::WbLayout {
+            // The weight is the source's as it stands: what is wrong is the order in which its input was flattened.
+            remedy.kind = Kind::TsFlatten;
+            remedy.words = format!("what {} reads is flattened in the order of another layout than its weight has", bench.target().op(mine.op).op_type());
+            remedy.equivalents = vec![Kind::WbLayout, Kind::TsPerm];
+            let input = bench.target().op(mine.op).data.first();
+            remedy.ops.extend(input.and_then(|v| bench.target().producer(*v)));
+        }
         if let Some(bias) = bias {
             let mut both = remedy.clone();
             both.edit = Edit::All(vec![remedy.edit.clone(), bias.edit.clone()]);
@@ -458,16 +471,22 @@ fn quantisation(bench: &Bench<'_>) -> Vec<Remedy> {
         let Some(Some(scale)) = op.inputs.get(1).copied() else { continue };
         let Some(now) = target.constant(scale).filter(|c| c.len() == 1) else { continue };
         let zero = op.inputs.get(2).copied().flatten().and_then(|z| target.constant(z)).cloned();
-        // The float value on this stretch: what goes in, or what should come out.
-        let floats = op.data.iter().chain(&op.made().collect::<Vec<_>>()).filter_map(|v| bench.a.fed(*v)).find(|x| x[0].is_float()).map(<[Value]>::to_vec);
-        let Some(floats) = floats else { continue };
-        let (lo, hi) = floats.iter().flat_map(|x| x.to_f32().into_owned()).fold((0.0f32, 0.0f32), |(lo, hi), x| (lo.min(x), hi.max(x)));
         let z = zero.as_ref().map_or(0.0, |z| z.to_f32().first().copied().unwrap_or(0.0));
-        let signed = zero.as_ref().is_some_and(|z| z.dtype() == crate::model::onnx::tensor_proto::DataType::Int8);
+        let signed = zero.as_ref().is_some_and(|z| z.dtype() == DataType::Int8);
         let (bottom, top) = if signed { (-128.0, 127.0) } else { (0.0, 255.0) };
-        let fit = (hi / (top - z).max(1.0)).max(-lo / (z - bottom).max(1.0));
+        // Which of the source's values is quantised here is not known before it fits: each of the region is asked.
+        let made = bench.source.iter().flat_map(|s| bench.reference().op(*s).made().collect::<Vec<_>>()).filter_map(|v| bench.a.source().values(v));
+        let mut fits: Vec<f32> = made
+            .filter(|x| x[0].is_float())
+            .map(|x| {
+                let (lo, hi) = x.iter().flat_map(|x| x.to_f32().into_owned()).fold((0.0f32, 0.0f32), |(lo, hi), x| (lo.min(x), hi.max(x)));
+                (hi / (top - z).max(1.0)).max(-lo / (z - bottom).max(1.0))
+            })
+            .collect();
+        fits.sort_by(f32::total_cmp);
+        fits.dedup();
         let neighbours = neighbour_scales(bench, *t);
-        for wanted in neighbours.into_iter().chain([fit]) {
+        for wanted in neighbours.into_iter().chain(fits) {
             if wanted <= 0.0 || (wanted - now.to_f32()[0]).abs() < 1e-6 * wanted {
                 continue;
             }
@@ -499,6 +518,36 @@ fn neighbour_scales(bench: &Bench<'_>, t: OpId) -> Vec<f32> {
         .collect()
 }
 
+/// Slope and zero of the line that fits `w = slope · (q - zero)` best.
+fn line(q: &[f32], w: &[f32]) -> (f32, f32) {
+    let n = q.len().max(1) as f64;
+    let (mq, mw) = (q.iter().map(|x| f64::from(*x)).sum::<f64>() / n, w.iter().map(|x| f64::from(*x)).sum::<f64>() / n);
+    let (qw, qq) = q.iter().zip(w).fold((0.0, 0.0), |(qw, qq), (x, y)| {
+        let d = f64::from(*x) - mq;
+        (qw + d * (f64::from(*y) - mw), qq + d * d)
+    });
+    let slope = if qq > 0.0 { qw / qq } else { 0.0 };
+    (slope as f32, if slope == 0.0 { 0.0 } else { (mq - mw / slope) as f32 })
+}
+
+/// The zero point of a quantised weight, where the scales fit and it does not.
+fn zero_point(bench: &Bench<'_>, t: OpId, folded: ValueId, node: &NodeProto, scale: &Value, fitted: &[(f32, f32)]) -> Option<Remedy> {
+    let model = bench.target().model();
+    let name = node.input.get(2).filter(|n| model.initializer(n).is_some())?;
+    let now = bench.target().constant(model.index().value(name)?)?;
+    let scales_fit = fitted.iter().zip(scale.to_f32().iter()).all(|((s, _), now)| (s - now).abs() < 0.05 * s.abs());
+    let wanted: Vec<f32> = fitted.iter().map(|(_, z)| z.round()).collect();
+    let wanted = if now.len() == wanted.len() { wanted } else { vec![(wanted.iter().sum::<f32>() / wanted.len() as f32).round(); now.len()] };
+    if !scales_fit || wanted == now.to_f32().as_ref() {
+        return None;
+    }
+    let tensor = Value::from_f32(now.shape(), wanted.clone()).cast(now.dtype())?.to_proto(name);
+    let words = format!("the zero point of the quantised weight is {}, the source's weight asks for {}", now.to_f32()[0], wanted[0]);
+    let mut remedy = Remedy::new(Kind::WbQuant, Edit::ReplaceInitializer { tensor }, words).at(t);
+    remedy.tensors = behind(bench, folded);
+    Some(remedy)
+}
+
 fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remedy>> {
     let target = bench.target();
     let model = target.model();
@@ -508,11 +557,10 @@ fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remed
     }
     let read = |slot: usize| -> Option<Value> { node.input.get(slot).and_then(|n| model.index().value(n)).and_then(|v| target.constant(v)).cloned() };
     let (q, scale) = (read(0)?, read(1)?);
-    let zero = read(2).map_or(0.0, |z| z.to_f32().first().copied().unwrap_or(0.0));
     let channels = scale.len();
     let scale_name = node.input.get(1)?.clone();
     let mine = Linear::read(target, t, &[], |_| true)?;
-    let q: Vec<f32> = q.to_f32().iter().map(|x| x - zero).collect();
+    let q = q.to_f32().into_owned();
     let mut out = Vec::new();
     for s in &bench.source {
         let Some(source) = Linear::read(bench.reference(), *s, &bench.source, |_| false) else { continue };
@@ -520,13 +568,10 @@ fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remed
         let Some(w) = mine.own_order(&w) else { continue };
         let w = w.to_f32();
         let len = q.len() / channels;
-        let wanted: Vec<f32> = (0..channels)
-            .map(|c| {
-                let (a, b) = (&q[c * len..(c + 1) * len], &w[c * len..(c + 1) * len]);
-                let (ab, aa) = a.iter().zip(b).fold((0.0f64, 0.0f64), |(ab, aa), (x, y)| (ab + f64::from(x * y), aa + f64::from(x * x)));
-                if aa > 0.0 { (ab / aa) as f32 } else { scale.to_f32()[c] }
-            })
-            .collect();
+        // w = scale · (q - zero): a line through the points (q, w) of each channel.
+        let fitted: Vec<(f32, f32)> = (0..channels).map(|c| line(&q[c * len..(c + 1) * len], &w[c * len..(c + 1) * len])).collect();
+        out.extend(zero_point(bench, t, folded, node, &scale, &fitted));
+        let wanted: Vec<f32> = fitted.iter().map(|(slope, _)| *slope).collect();
         let off = relative_error(&scale.to_f32(), &wanted);
         if off < 0.02 || wanted.iter().any(|x| !x.is_finite() || *x <= 0.0) || model.initializer(&scale_name).is_none() {
             continue;
