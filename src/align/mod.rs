@@ -111,7 +111,9 @@ impl Precision {
             return Self::Quantized;
         }
         let half = |t: DataType| matches!(t, DataType::Float16 | DataType::Bfloat16);
-        if model.initializers().any(|t| half(DataType::try_from(t.data_type()).unwrap_or_default())) || network.ops().iter().any(|o| o.inputs.iter().flatten().filter_map(|v| network.constant(*v)).any(|c| half(c.dtype()))) {
+        if model.initializers().any(|t| half(DataType::try_from(t.data_type()).unwrap_or_default()))
+            || network.ops().iter().any(|o| o.inputs.iter().flatten().filter_map(|v| network.constant(*v)).any(|c| half(c.dtype())))
+        {
             return Self::Half;
         }
         Self::Float
@@ -162,7 +164,13 @@ pub struct WrongInput {
 ///
 /// # Errors
 /// None at present: what does not run is unchecked.
-pub fn align<'a>(target: &'a Network, source: &'a Reference<'a>, feeds: &[Feed], tau: f32, hints: &'a Hints) -> Result<Alignment<'a>, RunError> {
+pub fn align<'a>(
+    target: &'a Network,
+    source: &'a Reference<'a>,
+    feeds: &[Feed],
+    tau: f32,
+    hints: &'a Hints,
+) -> Result<Alignment<'a>, RunError> {
     let given: Vec<_> = feeds.iter().map(|f| (f.values.clone(), f.partner.clone())).collect();
     let mut walk = Walk::start(target, source, &given, tau, hints);
     walk.run();

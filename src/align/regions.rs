@@ -13,7 +13,12 @@ impl Walk<'_> {
         let mut guesses: Vec<ValueId> = self
             .pairs
             .iter()
-            .filter(|(v, k)| matches!(k.kind, PairKind::Inferred(_)) && k.error > self.tau * 0.3 && self.computed.contains_key(v) && !self.target.outputs().contains(v))
+            .filter(|(v, k)| {
+                matches!(k.kind, PairKind::Inferred(_))
+                    && k.error > self.tau * 0.3
+                    && self.computed.contains_key(v)
+                    && !self.target.outputs().contains(v)
+            })
             .map(|(v, _)| *v)
             .collect();
         guesses.sort_by_key(|v| std::cmp::Reverse(self.target.producer(*v)));
@@ -66,7 +71,14 @@ impl Walk<'_> {
             .iter()
             .map(|v| {
                 let k = &self.pairs[v];
-                Pair { source: k.source, target: *v, layout: k.layout.clone(), error: k.error, kind: k.kind.clone(), confidence: self.confidence(*v) }
+                Pair {
+                    source: k.source,
+                    target: *v,
+                    layout: k.layout.clone(),
+                    error: k.error,
+                    kind: k.kind.clone(),
+                    confidence: self.confidence(*v),
+                }
             })
             .collect();
         let at: HashMap<ValueId, usize> = targets.iter().enumerate().map(|(i, v)| (*v, i)).collect();
@@ -95,7 +107,8 @@ impl Walk<'_> {
         }
         let paired: HashSet<ValueId> = pairs.iter().map(|p| p.source).collect();
         let mut taken: HashSet<OpId> = HashSet::new();
-        let mut regions: Vec<Region> = groups.into_values().map(|target| self.region(target, &at, &pairs, &paired, &mut taken, plain)).collect();
+        let mut regions: Vec<Region> =
+            groups.into_values().map(|target| self.region(target, &at, &pairs, &paired, &mut taken, plain)).collect();
         regions.sort_by_key(|r| r.target.last().copied());
         self.source_only(&mut regions, &taken);
         (pairs, regions)
@@ -109,7 +122,15 @@ impl Walk<'_> {
         }
     }
 
-    fn region(&self, target: Vec<OpId>, at: &HashMap<ValueId, usize>, pairs: &[Pair], paired: &HashSet<ValueId>, taken: &mut HashSet<OpId>, plain: &HashMap<ValueId, Vec<Value>>) -> Region {
+    fn region(
+        &self,
+        target: Vec<OpId>,
+        at: &HashMap<ValueId, usize>,
+        pairs: &[Pair],
+        paired: &HashSet<ValueId>,
+        taken: &mut HashSet<OpId>,
+        plain: &HashMap<ValueId, Vec<Value>>,
+    ) -> Region {
         let inside: HashSet<OpId> = target.iter().copied().collect();
         let mut inputs: Vec<usize> = Vec::new();
         let mut outputs: Vec<usize> = Vec::new();
@@ -133,12 +154,20 @@ impl Walk<'_> {
         let (verdict, why) = match (failing, isolated) {
             (Some(why), _) => (Verdict::Unchecked, Some(why.to_string())),
             (None, None) if shapes_only => (Verdict::Clean, None),
-            (None, None) => (Verdict::Unchecked, Some(if waits { "it waits for a node that does not run".into() } else { "nothing in the source stands for what it makes".into() })),
+            (None, None) => (
+                Verdict::Unchecked,
+                Some(if waits {
+                    "it waits for a node that does not run".into()
+                } else {
+                    "nothing in the source stands for what it makes".into()
+                }),
+            ),
             (None, Some(_)) => (Verdict::Clean, None),
         };
         // The source's side: up from what the outputs stand for, to what is paired.
         let mut source: BTreeSet<OpId> = BTreeSet::new();
-        let starts: Vec<ValueId> = outputs.iter().map(|i| pairs[*i].source).map(|s| self.source.virtual_of(s).map_or(s, |(_, of)| of)).collect();
+        let starts: Vec<ValueId> =
+            outputs.iter().map(|i| pairs[*i].source).map(|s| self.source.virtual_of(s).map_or(s, |(_, of)| of)).collect();
         let stop: HashSet<ValueId> = inputs.iter().map(|i| pairs[*i].source).collect();
         let mut open: Vec<ValueId> = starts.iter().copied().filter(|s| !stop.contains(s)).collect();
         let mut seen: HashSet<ValueId> = open.iter().copied().collect();
@@ -159,7 +188,11 @@ impl Walk<'_> {
 
     fn accumulated(&self, pair: &Pair, plain: &HashMap<ValueId, Vec<Value>>) -> Option<f32> {
         let (found, wanted) = (plain.get(&pair.target)?, self.source.values(pair.source)?);
-        found.iter().zip(wanted).map(|(f, w)| Some(error_between(f, &pair.layout.apply(w)?))).try_fold(0.0f32, |worst, e| Some(worst.max(e?)))
+        found
+            .iter()
+            .zip(wanted)
+            .map(|(f, w)| Some(error_between(f, &pair.layout.apply(w)?)))
+            .try_fold(0.0f32, |worst, e| Some(worst.max(e?)))
     }
 
     /// Source nodes that no region took, each as a row of its own, behind the region that makes what they read.
@@ -170,7 +203,16 @@ impl Walk<'_> {
             let place = regions.iter().rposition(|r| r.source.last().is_some_and(|l| *l < id)).map_or(0, |i| i + 1);
             regions.insert(
                 place,
-                Region { source: vec![id], target: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), isolated: None, accumulated: None, verdict: Verdict::Clean, why: None },
+                Region {
+                    source: vec![id],
+                    target: Vec::new(),
+                    inputs: Vec::new(),
+                    outputs: Vec::new(),
+                    isolated: None,
+                    accumulated: None,
+                    verdict: Verdict::Clean,
+                    why: None,
+                },
             );
         }
     }

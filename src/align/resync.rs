@@ -51,7 +51,8 @@ impl Walk<'_> {
 
     /// A source value laid out for the target, with the element type the target has there.
     pub(super) fn laid(&self, s: ValueId, layout: &Layout, like: ValueId, images: usize) -> Option<Vec<Value>> {
-        let dtype = self.computed.get(&like).or_else(|| self.fed.get(&like)).and_then(|c| c.first()).filter(|v| v.is_float()).map(Value::dtype);
+        let dtype =
+            self.computed.get(&like).or_else(|| self.fed.get(&like)).and_then(|c| c.first()).filter(|v| v.is_float()).map(Value::dtype);
         let theirs = self.source.values(s)?;
         theirs.iter().take(images).map(|x| layout.apply(x)?.cast(dtype.unwrap_or_else(|| x.dtype()))).collect()
     }
@@ -181,7 +182,8 @@ impl Walk<'_> {
                 let not = [self.source.origin(*s)];
                 for layout in layouts.into_iter().take(8) {
                     let confirmed = [1, self.images].into_iter().all(|images| {
-                        self.laid(*s, &layout, v, images).is_some_and(|x| self.confirm([(v, x)].into(), images, depth, dirty, Some(*s), &not).is_some())
+                        self.laid(*s, &layout, v, images)
+                            .is_some_and(|x| self.confirm([(v, x)].into(), images, depth, dirty, Some(*s), &not).is_some())
                     });
                     if confirmed {
                         return Some((*s, layout));
@@ -221,7 +223,12 @@ impl Walk<'_> {
                         self.through(id, [(*u, x)].into(), images, Some(s), dirty).map(Some)
                     });
                     let Some(Some((o, m))) = found else { continue };
-                    let why = format!("input '{}' of '{}' should be '{}'", self.target.model().index().name(*u), self.target.label(id), self.source.name(s));
+                    let why = format!(
+                        "input '{}' of '{}' should be '{}'",
+                        self.target.model().index().name(*u),
+                        self.target.label(id),
+                        self.source.name(s)
+                    );
                     self.log.push(why.clone());
                     self.wrong_inputs.push((id, *u, s, layout));
                     self.suppose(o, m.source, m.layout, why);
@@ -246,7 +253,14 @@ impl Walk<'_> {
     }
 
     /// Runs one op on other inputs and goes on until something is confirmed; other consumers of these inputs keep theirs.
-    fn through(&self, id: OpId, given: HashMap<ValueId, Vec<Value>>, images: usize, s: Option<ValueId>, dirty: &Dirty) -> Option<(ValueId, Match)> {
+    fn through(
+        &self,
+        id: OpId,
+        given: HashMap<ValueId, Vec<Value>>,
+        images: usize,
+        s: Option<ValueId>,
+        dirty: &Dirty,
+    ) -> Option<(ValueId, Match)> {
         let made = self.eval(id, &given, images).ok()?;
         for (o, values) in self.target.op(id).made().zip(made) {
             if !dirty.values.contains(&o) {
@@ -254,7 +268,8 @@ impl Walk<'_> {
             }
             let found = self.find(&values, Some(id), Some(o), images);
             let fresh = found.as_ref().is_some_and(|m| {
-                !self.is_claimed(m.source) && s.is_none_or(|s| self.source.descends(m.source, s) && self.source.origin(s) != self.source.origin(m.source))
+                !self.is_claimed(m.source)
+                    && s.is_none_or(|s| self.source.descends(m.source, s) && self.source.origin(s) != self.source.origin(m.source))
             });
             if fresh && self.discriminates(id) {
                 return found.map(|m| (o, m));
@@ -281,7 +296,8 @@ impl Walk<'_> {
     /// Nothing found: graph outputs pair by position.
     fn pair_outputs(&mut self, dirty: &Dirty) -> bool {
         let mut done = false;
-        let outputs: Vec<(ValueId, ValueId)> = self.target.outputs().iter().copied().zip(self.source.network.outputs().iter().copied()).collect();
+        let outputs: Vec<(ValueId, ValueId)> =
+            self.target.outputs().iter().copied().zip(self.source.network.outputs().iter().copied()).collect();
         for (o, s) in outputs {
             if !dirty.values.contains(&o) || self.pairs.contains_key(&o) {
                 continue;
@@ -395,11 +411,20 @@ impl Walk<'_> {
 
     fn gives(&self, v: ValueId, given: HashMap<ValueId, Vec<Value>>, images: usize, wanted: &[Value], dirty: &Dirty) -> bool {
         // Only what is still open waits; supposed values are given.
-        let open = Dirty { values: dirty.values.iter().copied().filter(|v| !self.pairs.contains_key(v)).collect(), ops: Default::default() };
-        self.value_below(given, images, DEPTH, &open, v).is_some_and(|made| worst_error(&made, &wanted[..images.min(wanted.len())]) <= self.tau)
+        let open =
+            Dirty { values: dirty.values.iter().copied().filter(|v| !self.pairs.contains_key(v)).collect(), ops: Default::default() };
+        self.value_below(given, images, DEPTH, &open, v)
+            .is_some_and(|made| worst_error(&made, &wanted[..images.min(wanted.len())]) <= self.tau)
     }
 
-    fn reproduce_one(&self, v: ValueId, open: &[ValueId], sources: &[ValueId], wanted: &[Value], dirty: &Dirty) -> Option<(ValueId, ValueId, Layout)> {
+    fn reproduce_one(
+        &self,
+        v: ValueId,
+        open: &[ValueId],
+        sources: &[ValueId],
+        wanted: &[Value],
+        dirty: &Dirty,
+    ) -> Option<(ValueId, ValueId, Layout)> {
         for a in self.open_above(open, dirty) {
             let shape = self.shape_of(a);
             for s in sources {
@@ -410,7 +435,9 @@ impl Walk<'_> {
                     _ => usual(x.shape()),
                 };
                 for layout in layouts.into_iter().take(8) {
-                    let fits = [1, self.images].into_iter().all(|images| self.laid(*s, &layout, a, images).is_some_and(|x| self.gives(v, [(a, x)].into(), images, wanted, dirty)));
+                    let fits = [1, self.images].into_iter().all(|images| {
+                        self.laid(*s, &layout, a, images).is_some_and(|x| self.gives(v, [(a, x)].into(), images, wanted, dirty))
+                    });
                     if fits {
                         return Some((a, *s, layout));
                     }
@@ -420,13 +447,25 @@ impl Walk<'_> {
         None
     }
 
-    fn reproduce_two(&self, v: ValueId, a: ValueId, b: ValueId, sources: &[ValueId], wanted: &[Value], dirty: &Dirty) -> Option<[(ValueId, ValueId, Layout); 2]> {
+    fn reproduce_two(
+        &self,
+        v: ValueId,
+        a: ValueId,
+        b: ValueId,
+        sources: &[ValueId],
+        wanted: &[Value],
+        dirty: &Dirty,
+    ) -> Option<[(ValueId, ValueId, Layout); 2]> {
         let (sa, sb) = (self.shape_of(a)?, self.shape_of(b)?);
         let near = &sources[..sources.len().min(6)];
         for x in near {
             for y in near.iter().filter(|y| *y != x) {
                 let (Some(vx), Some(vy)) = (self.source.values(*x), self.source.values(*y)) else { continue };
-                let (Some(lx), Some(ly)) = (candidates(vx[0].shape(), &sa).into_iter().next(), candidates(vy[0].shape(), &sb).into_iter().next()) else { continue };
+                let (Some(lx), Some(ly)) =
+                    (candidates(vx[0].shape(), &sa).into_iter().next(), candidates(vy[0].shape(), &sb).into_iter().next())
+                else {
+                    continue;
+                };
                 let (Some(gx), Some(gy)) = (self.laid(*x, &lx, a, 1), self.laid(*y, &ly, b, 1)) else { continue };
                 if self.gives(v, [(a, gx), (b, gy)].into(), 1, wanted, dirty) {
                     return Some([(a, *x, lx), (b, *y, ly)]);

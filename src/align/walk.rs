@@ -139,7 +139,9 @@ impl<'a> Walk<'a> {
                 }
                 // A value that nothing makes is this node's own fault; one that a failing node should have made is not.
                 let dangling = op.data.iter().find(|v| self.target.producer(**v).is_none() && !self.fed.contains_key(v));
-                let why = why.or_else(|| dangling.map(|v| RunError::new(format!("nothing makes its input '{}'", self.target.model().index().name(*v)))));
+                let why = why.or_else(|| {
+                    dangling.map(|v| RunError::new(format!("nothing makes its input '{}'", self.target.model().index().name(*v))))
+                });
                 if let Some(why) = why {
                     self.failed.insert(id, why);
                 }
@@ -254,7 +256,9 @@ impl<'a> Walk<'a> {
         let prints: Vec<Fingerprint> = values.iter().take(images).map(|x| Fingerprint::of(&x.to_f32())).collect::<Option<_>>()?;
         let near = self.source.near(&prints, first.len(), f64::from(self.tau) * 1.2);
         let op = by.map(|id| self.target.op(id));
-        let read: HashSet<ValueId> = op.map_or_else(HashSet::new, |op| op.data.iter().filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect());
+        let read: HashSet<ValueId> = op.map_or_else(HashSet::new, |op| {
+            op.data.iter().filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
+        });
         let forbidden = |s: ValueId| {
             let Some(v) = v else { return false };
             let name = (self.target.model().index().name(v), self.source.name(s));
@@ -356,7 +360,15 @@ impl<'a> Walk<'a> {
 
     /// Runs below some given values until a discriminating node's output equals a source value that was not paired before and descends
     /// from `above`.
-    pub fn confirm(&self, given: HashMap<ValueId, Vec<Value>>, images: usize, depth: usize, dirty: &Dirty, above: Option<ValueId>, not: &[ValueId]) -> Option<(ValueId, Match)> {
+    pub fn confirm(
+        &self,
+        given: HashMap<ValueId, Vec<Value>>,
+        images: usize,
+        depth: usize,
+        dirty: &Dirty,
+        above: Option<ValueId>,
+        not: &[ValueId],
+    ) -> Option<(ValueId, Match)> {
         let outputs = self.target.outputs();
         self.forward(given, images, depth, dirty, |walk, id, tells, v, values| {
             if !tells && !outputs.contains(&v) {
@@ -369,7 +381,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Runs below some given values and gives what `stop` becomes.
-    pub fn value_below(&self, given: HashMap<ValueId, Vec<Value>>, images: usize, depth: usize, dirty: &Dirty, stop: ValueId) -> Option<Vec<Value>> {
+    pub fn value_below(
+        &self,
+        given: HashMap<ValueId, Vec<Value>>,
+        images: usize,
+        depth: usize,
+        dirty: &Dirty,
+        stop: ValueId,
+    ) -> Option<Vec<Value>> {
         self.forward(given, images, depth, dirty, |_, _, _, v, values| (v == stop).then(|| values.to_vec()))
     }
 

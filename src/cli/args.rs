@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
+use super::localize::LocalizeArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Compare source and target on images: exit code 0 when all agree, 1 when some differ, 2 when it could not be done
     Check(CheckArgs),
+    /// Find the layers that introduce the error, and say why: exit code 0 when nothing is wrong, 1 when something is
+    Localize(LocalizeArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

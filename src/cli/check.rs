@@ -136,7 +136,11 @@ fn write_text(out: &mut String, r: &CheckReport, list: usize) -> std::fmt::Resul
             crate::compare::NonFinite::Nan => "NaN",
             crate::compare::NonFinite::Infinity => "infinity",
         };
-        writeln!(out, "{what} in the {}'s output '{}' for {} images, first {} at element {}", n.side, n.output, n.images, n.image, n.element)?;
+        writeln!(
+            out,
+            "{what} in the {}'s output '{}' for {} images, first {} at element {}",
+            n.side, n.output, n.images, n.image, n.element
+        )?;
     }
     for note in &r.notes {
         writeln!(out, "note: {note}")?;

@@ -5,6 +5,7 @@ mod case;
 mod check;
 mod demos;
 mod failure;
+mod localize;
 mod page;
 mod progress;
 
@@ -13,6 +14,7 @@ pub use case::CaseArgs;
 pub use check::CheckArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
+pub use localize::{LocalizeArgs, LocalizeReport};
 
 use anyhow::Result;
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ pub const FAILED: u8 = 2;
 pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
+        Some(Command::Localize(args)) => localize::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),

@@ -59,7 +59,9 @@ pub fn explain(args: &ExplainArgs, common: &Common) -> Result<ExitCode> {
     let kinds: Vec<Kind> = Kind::ALL.iter().filter(asked).copied().collect();
     if kinds.is_empty() {
         let word = args.kind.clone().unwrap_or_default().to_ascii_uppercase();
-        let near = crate::dataset::nearest_word(&word, Kind::ALL.iter().map(|k| k.id())).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+        let near = crate::dataset::nearest_word(&word, Kind::ALL.iter().map(|k| k.id()))
+            .map(|n| format!("; did you mean {n}?"))
+            .unwrap_or_default();
         bail!("there is no kind of fault '{word}'{near} (fixcon explain lists them)");
     }
     if common.json {

@@ -58,7 +58,9 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
         let item = &images.items()[index];
         match result {
             Ok(judged) => found.push((ImageFinding::new(&item.name, index, item.truth, &judged, offset, images.classes()), judged)),
-            Err(CompareError::Dataset(why @ DatasetError::Image { .. })) => left_out.push(LeftOut { image: item.name.clone(), why: why.to_string() }),
+            Err(CompareError::Dataset(why @ DatasetError::Image { .. })) => {
+                left_out.push(LeftOut { image: item.name.clone(), why: why.to_string() })
+            }
             Err(why) => return Err(why),
         }
     }

@@ -99,7 +99,8 @@ impl Comparison {
             let list = || names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
             let find = |wanted: &str| names.iter().position(|n| *n == wanted).or_else(|| wanted.parse().ok().filter(|i| *i < names.len()));
             let slot = match (own, &keys.output) {
-                (Some(wanted), _) => find(wanted).ok_or_else(|| CompareError::Outputs(format!("{side}: there is no output '{wanted}'; there are {}", list())))?,
+                (Some(wanted), _) => find(wanted)
+                    .ok_or_else(|| CompareError::Outputs(format!("{side}: there is no output '{wanted}'; there are {}", list())))?,
                 (None, Some(wanted)) => match find(wanted) {
                     Some(slot) => slot,
                     // A name that only the other side knows: with one output there is no doubt.
@@ -113,7 +114,11 @@ impl Comparison {
                 },
                 (None, None) => {
                     if names.len() > 1 {
-                        notes.push(format!("the {side} has {} outputs ({}); the first is compared, --output NAME says another", names.len(), list()));
+                        notes.push(format!(
+                            "the {side} has {} outputs ({}); the first is compared, --output NAME says another",
+                            names.len(),
+                            list()
+                        ));
                     }
                     0
                 }
@@ -152,7 +157,8 @@ impl Comparison {
     /// [`CompareError::Outputs`] when they are no class scores or differ in length, naming the flag that helps.
     pub fn judge(&self, source: &[Value], target: &[Value]) -> Result<Judged, CompareError> {
         let row = |side: Side, outputs: &[Value], chosen: &Chosen| -> Result<Vec<f32>, CompareError> {
-            let value = outputs.get(chosen.slot).ok_or_else(|| CompareError::Outputs(format!("{side}: output '{}' was not made", chosen.name)))?;
+            let value =
+                outputs.get(chosen.slot).ok_or_else(|| CompareError::Outputs(format!("{side}: output '{}' was not made", chosen.name)))?;
             if self.criterion == Criterion::Label && !is_classes(value.shape()) {
                 return Err(CompareError::Outputs(format!(
                     "{side}: output '{}' of shape {:?} does not look like one score a class; --output NAME says another one, --criterion tolerance compares element by element",
@@ -171,7 +177,11 @@ impl Comparison {
         }
         let (mine, yours) = common(s, t, offset);
         if mine.is_empty() {
-            return Err(CompareError::Outputs(format!("with --label-offset {offset} the {} classes of the source and {} of the target have none in common", s.len(), t.len())));
+            return Err(CompareError::Outputs(format!(
+                "with --label-offset {offset} the {} classes of the source and {} of the target have none in common",
+                s.len(),
+                t.len()
+            )));
         }
         let (source, target) = (opinion(s), opinion(t));
         let as_source = i64::try_from(target.label).unwrap_or(i64::MAX) - offset;
@@ -180,7 +190,8 @@ impl Comparison {
             Criterion::Label => !same_label,
             Criterion::Tolerance => !within(s, t, self.rtol, self.atol),
         };
-        let near_tie = !same_label && usize::try_from(as_source).ok().and_then(|c| s.get(c)).is_some_and(|other| near_tie(s, s[source.label] - other));
+        let near_tie =
+            !same_label && usize::try_from(as_source).ok().and_then(|c| s.get(c)).is_some_and(|other| near_tie(s, s[source.label] - other));
         let distance = match self.scores {
             Scores::AsIs => Distance::between(mine, yours),
             Scores::Probabilities => {
@@ -194,7 +205,8 @@ impl Comparison {
     }
 
     fn lengths(&self, source: usize, target: usize) -> String {
-        let both = format!("output '{}' of the source has {source} elements, '{}' of the target {target}", self.source.name, self.target.name);
+        let both =
+            format!("output '{}' of the source has {source} elements, '{}' of the target {target}", self.source.name, self.target.name);
         let shift = match target as i64 - source as i64 {
             1 => "; if the target has a background class in front, --label-offset 1, if it is the last one, --label-offset 0",
             -1 => "; if the source has a background class in front, --label-offset -1, if it is the last one, --label-offset 0",
@@ -244,7 +256,15 @@ mod tests {
 
     fn comparison(label_offset: Option<i64>, criterion: Criterion) -> Comparison {
         let chosen = |name: &str| Chosen { slot: 0, name: name.into() };
-        Comparison { source: chosen("logits"), target: chosen("probs"), criterion, label_offset, rtol: 1e-3, atol: 1e-5, scores: Scores::AsIs }
+        Comparison {
+            source: chosen("logits"),
+            target: chosen("probs"),
+            criterion,
+            label_offset,
+            rtol: 1e-3,
+            atol: 1e-5,
+            scores: Scores::AsIs,
+        }
     }
 
     fn judge(c: &Comparison, s: &[f32], t: &[f32]) -> Result<Judged, CompareError> {

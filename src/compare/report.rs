@@ -178,7 +178,10 @@ impl Summary {
         let each = |f: fn(&Judged) -> f64| images.iter().map(move |(_, j)| f(j));
         let taus: Vec<f64> = images.iter().filter_map(|(_, j)| j.tau).collect();
         let known: Vec<_> = images.iter().filter_map(|(f, _)| Some((f, i64::try_from(f.truth?).ok()?))).collect();
-        let right = |label: &dyn Fn(&ImageFinding) -> i64| Share { count: known.iter().filter(|(f, truth)| label(f) == *truth).count(), of: known.len() };
+        let right = |label: &dyn Fn(&ImageFinding) -> i64| Share {
+            count: known.iter().filter(|(f, truth)| label(f) == *truth).count(),
+            of: known.len(),
+        };
         let accuracy = Accuracy { source: right(&|f| f.source.label as i64), target: right(&|f| f.target.label as i64 - offset) };
         Self {
             max_abs: each(|j| j.distance.max_abs).fold(0.0, f64::max),

@@ -138,7 +138,8 @@ impl CaseFile {
         let text = String::from_utf8(bytes).map_err(|_| bad("is no UTF-8 text".into()))?;
         let mut case = Self::parse(&text).map_err(bad)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let paths = [&mut case.source.model, &mut case.target.model, &mut case.images.path, &mut case.images.labels, &mut case.images.truth];
+        let paths =
+            [&mut case.source.model, &mut case.target.model, &mut case.images.path, &mut case.images.labels, &mut case.images.truth];
         for p in paths.into_iter().flatten() {
             *p = folder.join(&*p);
         }

@@ -53,7 +53,11 @@ pub fn nearest_word<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 
 /// A TOML error on one line: where, what, and for an unknown key or word the nearest known one.
 pub fn explain_toml(error: &toml::de::Error, text: &str) -> String {
-    let place = error.span().and_then(|s| text.get(..s.start)).map(|before| format!("line {}: ", before.matches('\n').count() + 1)).unwrap_or_default();
+    let place = error
+        .span()
+        .and_then(|s| text.get(..s.start))
+        .map(|before| format!("line {}: ", before.matches('\n').count() + 1))
+        .unwrap_or_default();
     let message = error.message().lines().next().unwrap_or_default();
     let mut words = message.split('`').skip(1).step_by(2);
     let near = match (message.starts_with("unknown "), words.next()) {

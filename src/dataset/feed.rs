@@ -1,7 +1,7 @@
 //! What a model takes as input, and whether a recipe makes it.
 
-use super::recipe::{AxisOrder, Element, Recipe, Resize};
 use super::DatasetError;
+use super::recipe::{AxisOrder, Element, Recipe, Resize};
 use crate::model::Model;
 use crate::model::onnx::tensor_proto::DataType;
 use crate::model::onnx::{tensor_shape_proto::dimension, type_proto};
@@ -72,7 +72,10 @@ impl Declared {
         }
         let Some(dims) = &self.dims else { return Ok(()) };
         let shape = value.shape();
-        let fits = |shape: &[usize]| dims.len() == shape.len() && dims.iter().zip(shape).enumerate().all(|(i, (d, s))| i == 0 && *s == 1 && dims.len() > 1 || d.is_none_or(|d| d == *s));
+        let fits = |shape: &[usize]| {
+            dims.len() == shape.len()
+                && dims.iter().zip(shape).enumerate().all(|(i, (d, s))| i == 0 && *s == 1 && dims.len() > 1 || d.is_none_or(|d| d == *s))
+        };
         if fits(shape) {
             return Ok(());
         }
@@ -100,7 +103,10 @@ impl Feed {
     pub fn new(model: &Model, recipe: Option<Recipe>) -> Self {
         let inputs = Declared::of(model);
         let recipe = recipe.map(|mut r| {
-            if r.size.is_none() && r.resize != Resize::None && let Some(input) = inputs.first() {
+            if r.size.is_none()
+                && r.resize != Resize::None
+                && let Some(input) = inputs.first()
+            {
                 r.size = input.image_axis(r.layout, 2).zip(input.image_axis(r.layout, 3)).map(|(h, w)| [h, w]);
             }
             r

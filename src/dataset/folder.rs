@@ -168,7 +168,8 @@ impl ImageSet {
             let size = array.size() / array.shape()[0];
             let mut shape = array.shape().to_vec();
             shape[0] = 1;
-            let mut value = Value::from_bytes(array.dtype(), &shape, &array.bytes()[index * size..(index + 1) * size]).map_err(|e| bad(e.to_string()))?;
+            let mut value = Value::from_bytes(array.dtype(), &shape, &array.bytes()[index * size..(index + 1) * size])
+                .map_err(|e| bad(e.to_string()))?;
             let layout = |f: &Feed| f.recipe.as_ref().map(|r| r.layout);
             let perm = match (layout(first), layout(feed)) {
                 (Some(AxisOrder::Nchw), Some(AxisOrder::Nhwc)) => Some([0, 2, 3, 1]),
@@ -178,7 +179,9 @@ impl ImageSet {
             if let Some(turned) = perm.filter(|_| turn && shape.len() == 4).and_then(|p| value.transpose(&p)) {
                 value = turned;
             }
-            if value.is_float() && let Some(cast) = value.cast(input.dtype).filter(Value::is_float) {
+            if value.is_float()
+                && let Some(cast) = value.cast(input.dtype).filter(Value::is_float)
+            {
                 value = cast;
             }
             input.accepts(&value)?;

@@ -56,8 +56,10 @@ fn array(bytes: &[u8]) -> Result<Value, String> {
     };
     let (header, data) = rest.split_at_checked(length).ok_or_else(short)?;
     let header = std::str::from_utf8(header).map_err(|_| "its header is no text")?;
-    let field = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start()).ok_or(format!("its header lacks '{key}'"));
-    let descr = field("descr")?.strip_prefix('\'').and_then(|r| r.split_once('\'')).map(|(d, _)| d).ok_or("arrays of records are not supported")?;
+    let field =
+        |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start()).ok_or(format!("its header lacks '{key}'"));
+    let descr =
+        field("descr")?.strip_prefix('\'').and_then(|r| r.split_once('\'')).map(|(d, _)| d).ok_or("arrays of records are not supported")?;
     let fortran = field("fortran_order")?.starts_with("True");
     let dims = field("shape")?.strip_prefix('(').and_then(|r| r.split_once(')')).map(|(d, _)| d).ok_or("its shape is no tuple")?;
     let dims = dims.split(',').map(str::trim).filter(|d| !d.is_empty());

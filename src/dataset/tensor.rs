@@ -16,7 +16,9 @@ pub fn shaped(picture: &Picture, how: &Geometry) -> Result<Picture, DatasetError
     if how.resize == Resize::None {
         return Ok(picture.clone());
     }
-    let [height, width] = how.size.ok_or_else(|| DatasetError::Recipe("size is missing, and the model does not declare one: say size = [height, width]".into()))?;
+    let [height, width] = how
+        .size
+        .ok_or_else(|| DatasetError::Recipe("size is missing, and the model does not declare one: say size = [height, width]".into()))?;
     let (w, h) = (picture.width, picture.height);
     Ok(match how.resize {
         Resize::Squash | Resize::None => resize(picture, width, height, how.filter, Window::whole(width, height)),
@@ -73,11 +75,13 @@ pub fn tensor(picture: &Picture, recipe: &Recipe) -> Result<Value, DatasetError>
         AxisOrder::Nhwc => vec![1, picture.height, picture.width, planes.channels],
     };
     let normal = |v: u8, c: usize| (f32::from(v) / recipe.scale as f32 - recipe.mean[c] as f32) / recipe.std[c] as f32;
-    macro_rules! bytes { ($make:expr) => {{
-        let data = planes.fill(recipe.layout, $make);
-        let bytes: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Value::from_bytes(recipe.dtype.data_type(), &shape, &bytes).map_err(|e| DatasetError::Recipe(e.to_string()))
-    }}; }
+    macro_rules! bytes {
+        ($make:expr) => {{
+            let data = planes.fill(recipe.layout, $make);
+            let bytes: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+            Value::from_bytes(recipe.dtype.data_type(), &shape, &bytes).map_err(|e| DatasetError::Recipe(e.to_string()))
+        }};
+    }
     match recipe.dtype {
         Element::Float32 => Ok(Value::from_f32(&shape, planes.fill(recipe.layout, normal))),
         Element::Float16 => bytes!(|v, c| half::f16::from_f32(normal(v, c))),
@@ -106,7 +110,8 @@ impl<'a> Planes<'a> {
             Channels::Bgr => Self { bytes: (&picture.rgb).into(), channels: 3, order: [2, 1, 0] },
             Channels::Gray => {
                 // Pillow's convert("L").
-                let luma = |p: &[u8]| ((u32::from(p[0]) * 19_595 + u32::from(p[1]) * 38_470 + u32::from(p[2]) * 7_471 + 0x8000) >> 16) as u8;
+                let luma =
+                    |p: &[u8]| ((u32::from(p[0]) * 19_595 + u32::from(p[1]) * 38_470 + u32::from(p[2]) * 7_471 + 0x8000) >> 16) as u8;
                 Self { bytes: picture.rgb.chunks_exact(3).map(luma).collect::<Vec<_>>().into(), channels: 1, order: [0; 3] }
             }
         }

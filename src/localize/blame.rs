@@ -21,7 +21,10 @@ pub(super) struct Blame {
 
 /// Nodes that rearrange or pick elements.
 fn rearranges(op: &str) -> bool {
-    matches!(op, "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Split" | "Slice" | "Gather" | "DepthToSpace" | "SpaceToDepth")
+    matches!(
+        op,
+        "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Split" | "Slice" | "Gather" | "DepthToSpace" | "SpaceToDepth"
+    )
 }
 
 /// Asks, for a faulty region, which node above or in it explains the error.
@@ -137,7 +140,11 @@ fn wrong_layout(a: &Alignment<'_>, region: &Region) -> Option<Blame> {
             }
             // A Transpose is missing: the region's own first node reads the wrong layout.
             let own = region.target.iter().copied().find(|id| a.target().op(*id).data.contains(u))?;
-            return Some(Blame { ops: vec![own], why: format!("right once '{}' has its axes in the order {layout}", name(*u)), layout: true });
+            return Some(Blame {
+                ops: vec![own],
+                why: format!("right once '{}' has its axes in the order {layout}", name(*u)),
+                layout: true,
+            });
         }
     }
     if (2..=3).contains(&inputs.len()) {
@@ -163,7 +170,10 @@ fn wrong_layout(a: &Alignment<'_>, region: &Region) -> Option<Blame> {
 fn combinations(lengths: &[usize]) -> Vec<Vec<Option<usize>>> {
     let mut out: Vec<Vec<Option<usize>>> = vec![vec![]];
     for n in lengths {
-        out = out.into_iter().flat_map(|c| std::iter::once(None).chain((0..*n).map(Some)).map(move |x| c.iter().copied().chain([x]).collect())).collect();
+        out = out
+            .into_iter()
+            .flat_map(|c| std::iter::once(None).chain((0..*n).map(Some)).map(move |x| c.iter().copied().chain([x]).collect()))
+            .collect();
         out.truncate(2000);
     }
     out
@@ -206,9 +216,13 @@ fn upward(a: &Alignment<'_>, v: ValueId, wanted: Value, depth: usize) -> Vec<OpI
             }
         }
         if inputs.len() > 1 {
-            let all: Vec<Vec<(Layout, Value)>> = inputs.iter().map(|u| if a.pair_of(*u).is_none_or(|p| p.layout.is_usual()) { Vec::new() } else { alternatives(a, *u, false) }).collect();
+            let all: Vec<Vec<(Layout, Value)>> = inputs
+                .iter()
+                .map(|u| if a.pair_of(*u).is_none_or(|p| p.layout.is_usual()) { Vec::new() } else { alternatives(a, *u, false) })
+                .collect();
             for (layout, value) in &all[0] {
-                let same: Option<Vec<Value>> = all.iter().map(|c| c.iter().find(|(l, _)| l.perm == layout.perm).map(|(_, v)| v.clone())).collect();
+                let same: Option<Vec<Value>> =
+                    all.iter().map(|c| c.iter().find(|(l, _)| l.perm == layout.perm).map(|(_, v)| v.clone())).collect();
                 let Some(same) = same else { continue };
                 let given = inputs.iter().copied().zip(same.into_iter().map(|v| vec![v])).collect();
                 if gives(a, given, v, &wanted) {
@@ -220,8 +234,11 @@ fn upward(a: &Alignment<'_>, v: ValueId, wanted: Value, depth: usize) -> Vec<OpI
             return ops;
         }
     }
-    let moving: Vec<OpId> =
-        ops.iter().copied().filter(|p| rearranges(a.target().op(*p).op_type()) && a.target().op(*p).data.iter().any(|i| a.is_live(*i))).collect();
+    let moving: Vec<OpId> = ops
+        .iter()
+        .copied()
+        .filter(|p| rearranges(a.target().op(*p).op_type()) && a.target().op(*p).data.iter().any(|i| a.is_live(*i)))
+        .collect();
     if moving.is_empty() { ops } else { moving }
 }
 

@@ -36,7 +36,11 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
     let own = subject.images.inputs(images[0], &[subject.target_feed]);
     let (Some(theirs), Some(recipe)) = (&subject.source_feed.recipe, &subject.target_feed.recipe) else {
         // Tensors: given to both sides as they are, or the source's laid out.
-        let given = own.ok().and_then(|_| tensors(subject, images)).map(|v| feeds_of(subject, reference, v)).unwrap_or_else(|| from_source(subject, reference));
+        let given = own
+            .ok()
+            .and_then(|_| tensors(subject, images))
+            .map(|v| feeds_of(subject, reference, v))
+            .unwrap_or_else(|| from_source(subject, reference));
         return Chosen { given, recipe: None, suspects: Vec::new(), notes: Vec::new() };
     };
     let all = hypotheses(recipe, theirs);
@@ -122,7 +126,8 @@ fn hypotheses(own: &Recipe, theirs: &Recipe) -> Vec<Hypothesis> {
         Channels::Gray => Channels::Gray,
     };
     let n = theirs.channels.count();
-    let mut norms: Vec<(f64, Vec<f64>, Vec<f64>)> = vec![(own.scale, own.mean.clone(), own.std.clone()), (theirs.scale, theirs.mean.clone(), theirs.std.clone())];
+    let mut norms: Vec<(f64, Vec<f64>, Vec<f64>)> =
+        vec![(own.scale, own.mean.clone(), own.std.clone()), (theirs.scale, theirs.mean.clone(), theirs.std.clone())];
     for scale in [1.0, 255.0] {
         norms.push((scale, vec![0.0; n], vec![1.0; n]));
         norms.push((scale, vec![0.5 * 255.0 / scale; n], vec![0.5 * 255.0 / scale; n]));
@@ -187,7 +192,8 @@ fn feed(subject: &Subject<'_>, reference: &Reference<'_>, images: &[usize], reci
     let mut input = subject.target_feed.inputs.first()?.clone();
     input.dims = None;
     let side = Feed { recipe: Some(recipe.clone()), inputs: vec![input] };
-    let values: Option<Vec<Vec<Value>>> = images.iter().map(|i| subject.images.inputs(*i, &[&side]).ok().map(|mut s| s.remove(0))).collect();
+    let values: Option<Vec<Vec<Value>>> =
+        images.iter().map(|i| subject.images.inputs(*i, &[&side]).ok().map(|mut s| s.remove(0))).collect();
     Some(feeds_of(subject, reference, values?))
 }
 
@@ -211,7 +217,10 @@ fn from_source(subject: &Subject<'_>, reference: &Reference<'_>) -> Vec<Given> {
         let Some(values) = reference.values(*s) else { continue };
         let shape = values[0].shape();
         let dims = subject.target_feed.inputs.get(slot).and_then(|d| d.dims.clone());
-        let fits = |l: &Layout| dims.as_ref().is_some_and(|d| d.len() == l.shape.len() && d.iter().zip(&l.shape).skip(1).all(|(d, s)| d.is_none_or(|d| d == *s)));
+        let fits = |l: &Layout| {
+            dims.as_ref()
+                .is_some_and(|d| d.len() == l.shape.len() && d.iter().zip(&l.shape).skip(1).all(|(d, s)| d.is_none_or(|d| d == *s)))
+        };
         let mut layouts = vec![Layout::flat(shape)];
         if shape.len() == 4 {
             layouts.extend([Layout::permuted(shape, &[0, 2, 3, 1]), Layout::permuted(shape, &[0, 3, 1, 2])]);
@@ -349,7 +358,15 @@ fn declared_edit(subject: &Subject<'_>, recipe: &Recipe) -> Option<(Edit, String
     if fits {
         return None;
     }
-    let words = format!("the input '{}' is declared {}, the network was made for [{}, {}, {}, {}]", input.name(), declared.shape_words(), "N", wanted[1], wanted[2], wanted[3]);
+    let words = format!(
+        "the input '{}' is declared {}, the network was made for [{}, {}, {}, {}]",
+        input.name(),
+        declared.shape_words(),
+        "N",
+        wanted[1],
+        wanted[2],
+        wanted[3]
+    );
     let mut new: ValueInfoProto = input;
     let Some(type_proto::Value::TensorType(tensor)) = new.r#type.as_mut().and_then(|t| t.value.as_mut()) else { return None };
     let old = tensor.shape.clone().unwrap_or_default();
@@ -388,13 +405,17 @@ fn input_suspect(subject: &Subject<'_>, h: &Hypothesis, own: &Recipe, declared: 
     copy_keys(&mut recipe, &h.recipe, &["size", "layout"]);
     let (edit, words) = match declared {
         Some((edit, words)) => (edit, words),
-        None => (Edit::All(Vec::new()), words(&h.keys.iter().copied().filter(|k| matches!(*k, "size" | "layout")).collect::<Vec<_>>(), own, &h.recipe)),
+        None => (
+            Edit::All(Vec::new()),
+            words(&h.keys.iter().copied().filter(|k| matches!(*k, "size" | "layout")).collect::<Vec<_>>(), own, &h.recipe),
+        ),
     };
     let input = subject.target.inputs().first().copied();
     let mut suspect = recipe_suspect(kind, Vec::new(), words, recipe);
     suspect.remedies[0].remedy.edit = edit;
     suspect.target_tensors = input.into_iter().collect();
-    suspect.target_nodes = input.map(|v| subject.target.consumers(v).iter().map(|c| subject.target.op(*c).node).collect()).unwrap_or_default();
+    suspect.target_nodes =
+        input.map(|v| subject.target.consumers(v).iter().map(|c| subject.target.op(*c).node).collect()).unwrap_or_default();
     suspect.category = Category::ID;
     suspect
 }

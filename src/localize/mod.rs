@@ -220,7 +220,8 @@ pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wa
 
 /// What rounding alone makes, and where suspicion begins. Measured on the pair: most regions of any pair are clean.
 fn floor(a: &Alignment<'_>, precision: Precision) -> (f32, f32) {
-    let mut errors: Vec<f32> = a.pairs.iter().filter(|p| p.kind == crate::align::PairKind::Equal && p.error.is_finite()).map(|p| p.error).collect();
+    let mut errors: Vec<f32> =
+        a.pairs.iter().filter(|p| p.kind == crate::align::PairKind::Equal && p.error.is_finite()).map(|p| p.error).collect();
     errors.sort_by(f32::total_cmp);
     let floor = errors.get(errors.len() * 9 / 10).copied().unwrap_or(0.0);
     let threshold = match precision {

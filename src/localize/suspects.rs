@@ -12,7 +12,15 @@ use std::collections::HashSet;
 const MOST: usize = 160;
 
 /// All suspects of the graph.
-pub(super) fn find(subject: &Subject<'_>, a: &Alignment<'_>, regions: &[Region], threshold: f32, precision: Precision, diagnose: bool, watch: &dyn Watch) -> Vec<Suspect> {
+pub(super) fn find(
+    subject: &Subject<'_>,
+    a: &Alignment<'_>,
+    regions: &[Region],
+    threshold: f32,
+    precision: Precision,
+    diagnose: bool,
+    watch: &dyn Watch,
+) -> Vec<Suspect> {
     let wrong = wrong_outputs(a);
     let refused: HashSet<NodeId> = subject.refused.iter().map(|(n, _)| *n).collect();
     let mut seen: HashSet<OpId> = HashSet::new();
@@ -45,7 +53,14 @@ pub(super) fn find(subject: &Subject<'_>, a: &Alignment<'_>, regions: &[Region],
         dedup(&mut source);
         let mut tried = ops.clone();
         tried.truncate(16);
-        let bench = Bench { a, ops: tried, source, checks: trial::checks(a, index), floor: (threshold * 0.9).min(a.tau()), layout: blamed.as_ref().is_some_and(|b| b.layout) };
+        let bench = Bench {
+            a,
+            ops: tried,
+            source,
+            checks: trial::checks(a, index),
+            floor: (threshold * 0.9).min(a.tau()),
+            layout: blamed.as_ref().is_some_and(|b| b.layout),
+        };
         let error = region.isolated.unwrap_or(f32::INFINITY);
         let found = if diagnose { search(&bench, error) } else { Vec::new() };
         let mut suspect = suspect(a, &bench, index, region, found, error, precision);
@@ -66,7 +81,12 @@ pub(super) fn find(subject: &Subject<'_>, a: &Alignment<'_>, regions: &[Region],
 
 fn dedup<T: PartialEq + Copy>(list: &mut Vec<T>) {
     let mut seen: Vec<T> = Vec::new();
-    list.retain(|x| !seen.contains(x) && { seen.push(*x); true });
+    list.retain(|x| {
+        !seen.contains(x) && {
+            seen.push(*x);
+            true
+        }
+    });
 }
 
 fn is_suspicious(a: &Alignment<'_>, region: &Region, refused: &HashSet<NodeId>) -> bool {
@@ -85,7 +105,15 @@ fn around(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
     beside.chain(above).chain(below).take(12).collect()
 }
 
-fn suspect(a: &Alignment<'_>, bench: &Bench<'_>, index: usize, region: &Region, found: Vec<Found>, error: f32, precision: Precision) -> Suspect {
+fn suspect(
+    a: &Alignment<'_>,
+    bench: &Bench<'_>,
+    index: usize,
+    region: &Region,
+    found: Vec<Found>,
+    error: f32,
+    precision: Precision,
+) -> Suspect {
     let node = |id: &OpId| a.target().op(*id).node;
     let best = found.first();
     let (ops, tensors): (Vec<OpId>, Vec<ValueId>) = match best {
@@ -110,7 +138,8 @@ fn suspect(a: &Alignment<'_>, bench: &Bench<'_>, index: usize, region: &Region, 
         Some(f) => f.remedy.words.clone(),
         None => unexplained(a, region, error),
     };
-    let mut equivalents: Vec<Kind> = found.iter().flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind])).filter(|k| Some(*k) != kind).collect();
+    let mut equivalents: Vec<Kind> =
+        found.iter().flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind])).filter(|k| Some(*k) != kind).collect();
     dedup(&mut equivalents);
     let mut evidence = vec![format!("isolated error {}", figure(error))];
     if let Some(f) = best {
@@ -150,7 +179,9 @@ pub(crate) fn figure(error: f32) -> String {
 }
 
 fn likely(a: &Alignment<'_>, ops: &[OpId]) -> Category {
-    let weighted = ops.iter().any(|id| a.target().op(*id).inputs.iter().flatten().any(|v| a.target().constant(*v).is_some_and(|c| c.is_float() && c.len() > 4)));
+    let weighted = ops
+        .iter()
+        .any(|id| a.target().op(*id).inputs.iter().flatten().any(|v| a.target().constant(*v).is_some_and(|c| c.is_float() && c.len() > 4)));
     if weighted { Category::WB } else { Category::CG }
 }
 
@@ -192,9 +223,12 @@ fn wrong_outputs(a: &Alignment<'_>) -> Option<WrongOutputs> {
         let base = |v: ValueId| a.source().virtual_of(v).map_or(v, |(_, of)| of);
         let same = |v: ValueId| a.source().origin(base(v)) == a.source().origin(*s);
         // A target that gives probabilities where the source gives scores, or the other way round, is the converter's choice.
-        let scores = a.source().producer(*s).filter(|p| matches!(a.source().network.op(*p).op_type(), "Softmax" | "Sigmoid" | "LogSoftmax"));
+        let scores =
+            a.source().producer(*s).filter(|p| matches!(a.source().network.op(*p).op_type(), "Softmax" | "Sigmoid" | "LogSoftmax"));
         let before = scores.and_then(|p| a.source().network.op(p).data.first().copied());
-        let right = t.and_then(|t| a.pair_of(t)).is_some_and(|p| same(p.source) || before.is_some_and(|b| a.source().origin(base(p.source)) == a.source().origin(b)));
+        let right = t
+            .and_then(|t| a.pair_of(t))
+            .is_some_and(|p| same(p.source) || before.is_some_and(|b| a.source().origin(base(p.source)) == a.source().origin(b)));
         let unpaired = t.is_some_and(|t| a.pair_of(t).is_none());
         if right || (unpaired && !a.failures().is_empty()) {
             continue;
@@ -242,7 +276,14 @@ impl WrongOutputs {
             category: Category::TS,
             target_nodes: ops.iter().map(|id| a.target().op(*id).node).collect(),
             target_tensors: tensors,
-            source_nodes: a.source().network.outputs().iter().filter_map(|v| a.source().network.producer(*v)).map(|p| a.source().network.op(p).node).collect(),
+            source_nodes: a
+                .source()
+                .network
+                .outputs()
+                .iter()
+                .filter_map(|v| a.source().network.producer(*v))
+                .map(|p| a.source().network.op(p).node)
+                .collect(),
             words,
             evidence: vec!["every value up to the outputs is right".into()],
             equivalents: Vec::new(),
@@ -260,7 +301,8 @@ fn declared_output(name: &str, like: &crate::model::onnx::ValueInfoProto, shape:
     out.name = Some(name.into());
     if let Some(type_proto::Value::TensorType(t)) = out.r#type.as_mut().and_then(|t| t.value.as_mut()) {
         let batch = t.shape.as_ref().and_then(|s| s.dim.first().cloned());
-        let mut dim: Vec<Dimension> = shape.iter().map(|d| Dimension { value: Some(dimension::Value::DimValue(*d as i64)), ..Dimension::default() }).collect();
+        let mut dim: Vec<Dimension> =
+            shape.iter().map(|d| Dimension { value: Some(dimension::Value::DimValue(*d as i64)), ..Dimension::default() }).collect();
         if let (Some(first), Some(batch)) = (dim.first_mut(), batch) {
             *first = batch;
         }
@@ -297,6 +339,11 @@ pub(super) fn rank(suspects: &mut [Suspect], regions: &[Region]) {
     let capped = |s: &Suspect| (s.error.min(0.3) * 1e4) as i64;
     let fails = |s: &Suspect| s.kind == Some(Kind::CgUnsupported) || s.category == Category::ID;
     suspects.sort_by(|x, y| {
-        fails(y).cmp(&fails(x)).then((y.kind.is_some()).cmp(&x.kind.is_some())).then(cured(y).cmp(&cured(x))).then(capped(y).cmp(&capped(x))).then(place(x).cmp(&place(y)))
+        fails(y)
+            .cmp(&fails(x))
+            .then((y.kind.is_some()).cmp(&x.kind.is_some()))
+            .then(cured(y).cmp(&cured(x)))
+            .then(capped(y).cmp(&capped(x)))
+            .then(place(x).cmp(&place(y)))
     });
 }

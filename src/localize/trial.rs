@@ -46,7 +46,13 @@ pub(super) fn error_after(a: &Alignment<'_>, edited: &Network, checks: &[Check],
     for image in 0..images {
         let mut local: HashMap<ValueId, Value> = HashMap::new();
         for id in &needed {
-            let value = |v: ValueId| local.get(&v).or_else(|| fed(v).or_else(|| original(v).filter(|_| edited.producer(v).is_none()).and_then(|o| a.fed(o))).and_then(|x| x.get(image)));
+            let value = |v: ValueId| {
+                local.get(&v).or_else(|| {
+                    fed(v)
+                        .or_else(|| original(v).filter(|_| edited.producer(v).is_none()).and_then(|o| a.fed(o)))
+                        .and_then(|x| x.get(image))
+                })
+            };
             let Ok(made) = edited.eval(*id, value) else { return f32::INFINITY };
             let made: Vec<_> = edited.op(*id).made().zip(made).collect();
             local.extend(made);
@@ -55,7 +61,9 @@ pub(super) fn error_after(a: &Alignment<'_>, edited: &Network, checks: &[Check],
             let Some(wanted) = a.fed(*v).and_then(|x| x.get(image)) else { return f32::INFINITY };
             let Some(at) = edited.model().index().value(name) else { return f32::INFINITY };
             let found = local.get(&at).or_else(|| edited.constant(at)).or_else(|| fed(at).and_then(|x| x.get(image)));
-            let error = found.map_or(f32::INFINITY, |f| if f.len() == wanted.len() { relative_error(&f.to_f32(), &wanted.to_f32()) } else { f32::INFINITY });
+            let error = found.map_or(f32::INFINITY, |f| {
+                if f.len() == wanted.len() { relative_error(&f.to_f32(), &wanted.to_f32()) } else { f32::INFINITY }
+            });
             worst = worst.max(error);
             if worst > 1e3 {
                 return worst;

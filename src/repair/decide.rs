@@ -1,7 +1,7 @@
 //! Deciding without a person: a policy says what may be accepted.
 
-use super::job::{Job, RepairError};
 use super::Proposal;
+use super::job::{Job, RepairError};
 use crate::localize::{Category, Findings};
 use crate::run::Watch;
 use std::collections::HashSet;

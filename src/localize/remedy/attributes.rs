@@ -135,7 +135,10 @@ fn other_choices(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
         "Pad" => &[("mode", &["constant", "reflect", "edge"])],
         "Gelu" => &[("approximate", &["none", "tanh"])],
         "Resize" => &[
-            ("coordinate_transformation_mode", &["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"]),
+            (
+                "coordinate_transformation_mode",
+                &["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"],
+            ),
             ("nearest_mode", &["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
             ("mode", &["nearest", "linear", "cubic"]),
         ],
@@ -182,7 +185,11 @@ fn epsilons(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
 }
 
 /// The padding of a convolution or pooling as numbers, begins then ends: its `pads`, what `auto_pad` comes to, and a Pad node in front of it.
-pub(in crate::localize) fn effective_pads(network: &Network, id: OpId, shape: &dyn Fn(crate::model::ValueId) -> Option<Vec<usize>>) -> Option<Vec<i64>> {
+pub(in crate::localize) fn effective_pads(
+    network: &Network,
+    id: OpId,
+    shape: &dyn Fn(crate::model::ValueId) -> Option<Vec<usize>>,
+) -> Option<Vec<i64>> {
     let op = network.op(id);
     let node = op.proto();
     let input = op.data.first()?;
@@ -258,12 +265,17 @@ fn pads(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
             (Some(total), Some(own), false) if total.len() == own.len() => total.iter().zip(own).map(|(t, o)| t - o).collect(),
             _ => vec![0; wanted.len()],
         };
-        let new: Vec<i64> = if before.len() == wanted.len() { wanted.iter().zip(&before).map(|(w, b)| w - b).collect() } else { wanted.clone() };
+        let new: Vec<i64> =
+            if before.len() == wanted.len() { wanted.iter().zip(&before).map(|(w, b)| w - b).collect() } else { wanted.clone() };
         if new.iter().any(|p| *p < 0) || (!auto && own.as_deref().unwrap_or(&vec![0; new.len()]) == &new[..]) {
             continue;
         }
         let set = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_ints("pads", &new) };
-        let edit = if auto { Edit::All(vec![Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_string("auto_pad", "NOTSET") }, set]) } else { set };
+        let edit = if auto {
+            Edit::All(vec![Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_string("auto_pad", "NOTSET") }, set])
+        } else {
+            set
+        };
         let now = match (&own, node.string("auto_pad")) {
             (_, Some(a)) if auto => a.to_string(),
             (Some(p), _) => format!("{p:?}"),

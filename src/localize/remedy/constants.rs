@@ -88,7 +88,8 @@ pub(super) fn small(bench: &Bench<'_>) -> Vec<Remedy> {
                     }
                     tried.push(w.bytes().to_vec());
                     let Some(edit) = replace(bench, *t, slot, &w) else { continue };
-                    let words = format!("a constant of {} is {}, the source has {} ({})", op.op_type(), show(now), show(&w), theirs.op_type());
+                    let words =
+                        format!("a constant of {} is {}, the source has {} ({})", op.op_type(), show(now), show(&w), theirs.op_type());
                     let mut remedy = Remedy::new(Kind::LhAct, edit, words).at(*t).or(&[Kind::WbValues]);
                     remedy.tensors = behind(bench, *v);
                     out.push(remedy);
@@ -102,14 +103,25 @@ pub(super) fn small(bench: &Bench<'_>) -> Vec<Remedy> {
 /// All small numbers that a source op has: constant inputs, and attributes that say the same in other operator sets.
 fn wanted_constants(bench: &Bench<'_>, s: OpId) -> Vec<Value> {
     let op = bench.reference().op(s);
-    let mut out: Vec<Value> = op.inputs.iter().flatten().filter_map(|v| bench.reference().constant(*v)).filter(|c| c.is_float() && c.len() <= 4).cloned().collect();
+    let mut out: Vec<Value> = op
+        .inputs
+        .iter()
+        .flatten()
+        .filter_map(|v| bench.reference().constant(*v))
+        .filter(|c| c.is_float() && c.len() <= 4)
+        .cloned()
+        .collect();
     for a in &op.proto().attribute {
         if let Some(f) = a.f {
             out.push(Value::from_f32(&[], vec![f]));
         }
     }
     // The same factor said the other way round.
-    let inverse: Vec<Value> = out.iter().filter(|v| v.len() == 1 && v.to_f32()[0] != 0.0).map(|v| Value::from_f32(v.shape(), vec![1.0 / v.to_f32()[0]])).collect();
+    let inverse: Vec<Value> = out
+        .iter()
+        .filter(|v| v.len() == 1 && v.to_f32()[0] != 0.0)
+        .map(|v| Value::from_f32(v.shape(), vec![1.0 / v.to_f32()[0]]))
+        .collect();
     out.extend(inverse);
     out
 }
@@ -121,7 +133,11 @@ fn pad(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     let rank = now.len() / 2;
     let mut wanted: Vec<Vec<i64>> = Vec::new();
     let shape = |v| bench.a.source().values(v).map(|x| x[0].shape().to_vec());
-    let own = op.made().next().and_then(|v| bench.target().consumers(v).first().copied()).and_then(|c| bench.target().op(c).proto().ints("pads").map(<[i64]>::to_vec));
+    let own = op
+        .made()
+        .next()
+        .and_then(|v| bench.target().consumers(v).first().copied())
+        .and_then(|c| bench.target().op(c).proto().ints("pads").map(<[i64]>::to_vec));
     for s in &bench.source {
         let pads = super::effective_pads(bench.reference(), *s, &shape);
         let Some(mut pads) = pads.filter(|p| p.len() == 4) else {

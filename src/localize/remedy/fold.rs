@@ -118,7 +118,8 @@ pub(super) fn per_channel(v: &Value, channels: usize) -> Option<Vec<f32>> {
 /// One op as an affine map for each channel.
 fn affine(network: &Network, id: OpId, input: ValueId, channels: usize) -> Option<Affine> {
     let op = network.op(id);
-    let constant = |slot: usize| op.inputs.get(slot).copied().flatten().and_then(|v| network.constant(v)).and_then(|c| per_channel(c, channels));
+    let constant =
+        |slot: usize| op.inputs.get(slot).copied().flatten().and_then(|v| network.constant(v)).and_then(|c| per_channel(c, channels));
     let first = op.inputs.first().copied().flatten() == Some(input);
     let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
     Some(match op.op_type() {

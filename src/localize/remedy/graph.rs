@@ -57,7 +57,8 @@ fn rewire_slot(bench: &Bench<'_>, t: OpId, slot: usize, to: ValueId) -> Option<R
         return None;
     }
     let edit = Edit::RewireInput { node: bench.key(t), slot, value: bench.name(to).to_string() };
-    let words = format!("input {slot} of {} reads '{}', the source's node reads what '{}' is here", op.op_type(), bench.name(from), bench.name(to));
+    let words =
+        format!("input {slot} of {} reads '{}', the source's node reads what '{}' is here", op.op_type(), bench.name(from), bench.name(to));
     Some(Remedy::new(Kind::CgRewired, edit, words).at(t).on(from).or(&[Kind::CgMissing]))
 }
 
@@ -94,7 +95,10 @@ fn exchanged(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
         && !matches!(op.op_type(), "Add" | "Mul" | "Max" | "Min" | "And" | "Or" | "Equal")
     {
         let (nx, ny) = (bench.target().model().node(op.node).input[0].clone(), bench.target().model().node(op.node).input[1].clone());
-        let edit = Edit::All(vec![Edit::RewireInput { node: key.clone(), slot: 0, value: ny }, Edit::RewireInput { node: key.clone(), slot: 1, value: nx }]);
+        let edit = Edit::All(vec![
+            Edit::RewireInput { node: key.clone(), slot: 0, value: ny },
+            Edit::RewireInput { node: key.clone(), slot: 1, value: nx },
+        ]);
         out.push(Remedy::new(Kind::CgRewired, edit, format!("the operands of {} are exchanged", op.op_type())).at(t));
     }
     let outputs: Vec<ValueId> = op.made().collect();
@@ -135,7 +139,8 @@ fn exchange_readers(bench: &Bench<'_>, t: OpId, a: ValueId, b: ValueId) -> Optio
         }
     }
     (!edits.is_empty()).then(|| {
-        let mut remedy = Remedy::new(Kind::CgRewired, Edit::All(edits), format!("'{}' and '{}' are exchanged", bench.name(a), bench.name(b))).at(t);
+        let mut remedy =
+            Remedy::new(Kind::CgRewired, Edit::All(edits), format!("'{}' and '{}' are exchanged", bench.name(a), bench.name(b))).at(t);
         remedy.ops.extend(target.consumers(a).iter().chain(target.consumers(b)));
         remedy
     })
@@ -161,7 +166,14 @@ fn reordered(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     for s in &bench.source {
         let theirs = bench.reference().op(*s);
         if theirs.op_type() == "Concat" && theirs.inputs.len() == n {
-            let order: Vec<usize> = theirs.inputs.iter().filter_map(|i| { let p = partners(bench, (*i)?); op.inputs.iter().position(|v| v.is_some_and(|v| p.contains(&v))) }).collect();
+            let order: Vec<usize> = theirs
+                .inputs
+                .iter()
+                .filter_map(|i| {
+                    let p = partners(bench, (*i)?);
+                    op.inputs.iter().position(|v| v.is_some_and(|v| p.contains(&v)))
+                })
+                .collect();
             if order.len() == n && order.iter().collect::<HashSet<_>>().len() == n {
                 orders.insert(0, order);
             }
@@ -171,7 +183,11 @@ fn reordered(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
         .into_iter()
         .filter(|p| p.iter().enumerate().any(|(i, q)| i != *q))
         .map(|p| {
-            let edits = p.iter().enumerate().filter(|(i, q)| i != *q).map(|(slot, q)| Edit::RewireInput { node: bench.key(t), slot, value: node.input[*q].clone() });
+            let edits = p.iter().enumerate().filter(|(i, q)| i != *q).map(|(slot, q)| Edit::RewireInput {
+                node: bench.key(t),
+                slot,
+                value: node.input[*q].clone(),
+            });
             Remedy::new(Kind::CgRewired, Edit::All(edits.collect()), "the parts of Concat stand in another order than the source's").at(t)
         })
         .collect()
@@ -240,7 +256,8 @@ fn removed(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
         let moved = |(n, v): &(String, ValueId)| if *n == name { (bench.name(input).to_string(), *v) } else { (n.clone(), *v) };
         checks = Some(bench.checks.iter().map(moved).collect());
     }
-    let mut remedy = Remedy::new(Kind::CgExtra, Edit::All(edits), format!("{} is one too many: the source has no such node here", op.op_type())).at(t);
+    let mut remedy =
+        Remedy::new(Kind::CgExtra, Edit::All(edits), format!("{} is one too many: the source has no such node here", op.op_type())).at(t);
     if op.op_type() == "Transpose" {
         remedy = remedy.or(&[Kind::TsPerm]);
     }
@@ -281,13 +298,16 @@ fn transplanted(bench: &Bench<'_>, s: OpId, inputs: &HashMap<ValueId, String>, o
 /// An operator of the same shape in a node's place, where the source says it in other words.
 fn siblings(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     const BINARY: &[&str] = &["Add", "Sub", "Mul", "Div"];
-    const UNARY: &[&str] = &["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt", "Abs", "Neg", "Softplus", "HardSwish", "Elu", "LeakyRelu", "Identity"];
+    const UNARY: &[&str] =
+        &["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt", "Abs", "Neg", "Softplus", "HardSwish", "Elu", "LeakyRelu", "Identity"];
     const POOL: &[&str] = &["GlobalAveragePool", "GlobalMaxPool"];
     const REDUCE: &[&str] = &["ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin"];
     const WINDOW: &[&str] = &["AveragePool", "MaxPool"];
     const BOUND: &[&str] = &["Max", "Min"];
     let op = bench.target().op(t);
-    let Some(family) = [BINARY, UNARY, POOL, REDUCE, WINDOW, BOUND].into_iter().find(|f| f.contains(&op.op_type())) else { return Vec::new() };
+    let Some(family) = [BINARY, UNARY, POOL, REDUCE, WINDOW, BOUND].into_iter().find(|f| f.contains(&op.op_type())) else {
+        return Vec::new();
+    };
     let others = family.iter().filter(|o| **o != op.op_type());
     others
         .map(|other| {
@@ -313,7 +333,13 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     let (op, theirs) = (target.op(t), bench.reference().op(s));
     let live: Vec<ValueId> = op.data.iter().copied().filter(|v| bench.a.is_live(*v)).collect();
     let heavy = |o: &str| matches!(o, "Conv" | "Gemm" | "MatMul" | "ConvTranspose");
-    if theirs.data.len() != live.len() || theirs.op_type() == op.op_type() || moves(theirs.op_type()) || heavy(theirs.op_type()) || theirs.made().count() != 1 || op.made().count() != 1 {
+    if theirs.data.len() != live.len()
+        || theirs.op_type() == op.op_type()
+        || moves(theirs.op_type())
+        || heavy(theirs.op_type())
+        || theirs.made().count() != 1
+        || op.made().count() != 1
+    {
         return Vec::new();
     }
     let Some(output) = op.made().next() else { return Vec::new() };
@@ -323,7 +349,9 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     let pools = |o: &str| o.ends_with("Pool") || o.starts_with("Reduce");
     let kind = if pools(op.op_type()) && pools(theirs.op_type()) { Kind::LhPool } else { Kind::CgOther };
     let also = if kind == Kind::LhPool { Kind::CgOther } else { Kind::LhAct };
-    vec![Remedy::new(kind, Edit::All(edits), format!("{} stands where the source has {}", op.op_type(), theirs.op_type())).at(t).or(&[also])]
+    vec![
+        Remedy::new(kind, Edit::All(edits), format!("{} stands where the source has {}", op.op_type(), theirs.op_type())).at(t).or(&[also]),
+    ]
 }
 
 /// A source node put in behind a target node, or in front of it.
@@ -343,7 +371,8 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
             let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name) else { continue };
             edits.push(Edit::InsertNode { before: Some(bench.key(t)), node });
             edits.push(Edit::RewireInput { node: bench.key(t), slot, value: name.clone() });
-            let mut remedy = Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{} is missing before {}", theirs.op_type(), op.op_type())).at(t);
+            let mut remedy =
+                Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{} is missing before {}", theirs.op_type(), op.op_type())).at(t);
             remedy.ops.extend(target.producer(v));
             out.push(remedy);
         }
@@ -352,16 +381,26 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     if let Some(output) = op.made().next().filter(|_| op.made().count() == 1) {
         let name = bench.name(output).to_string();
         let inner = fresh_name(bench, &format!("{name}_before"));
-        let next = target.model().index().nodes().find(|n| n.0 == op.node.0 + 1).and_then(|n| target.model().node(n).output.iter().find(|o| !o.is_empty()).cloned());
+        let next = target
+            .model()
+            .index()
+            .nodes()
+            .find(|n| n.0 == op.node.0 + 1)
+            .and_then(|n| target.model().node(n).output.iter().find(|o| !o.is_empty()).cloned());
         for mut inputs in input_choices(bench, s, output, OpId(u32::MAX)) {
-            inputs.values_mut().for_each(|n| if *n == name { *n = inner.clone() });
+            inputs.values_mut().for_each(|n| {
+                if *n == name {
+                    *n = inner.clone()
+                }
+            });
             let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name) else { continue };
             let mut renamed = target.model().node(op.node).clone();
             let Some(place) = renamed.output.iter().position(|o| *o == name) else { continue };
             renamed.output[place] = inner.clone();
             edits.push(Edit::ReplaceNode { node: bench.key(t), with: renamed });
             edits.push(Edit::InsertNode { before: next.clone(), node });
-            let mut remedy = Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{} is missing behind {}", theirs.op_type(), op.op_type())).at(t);
+            let mut remedy =
+                Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{} is missing behind {}", theirs.op_type(), op.op_type())).at(t);
             remedy.ops.extend(target.consumers(output));
             if target.outputs().contains(&output) && matches!(theirs.op_type(), "Softmax" | "Sigmoid" | "LogSoftmax") {
                 remedy.kind = Kind::TsOutput;
@@ -412,7 +451,9 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
             continue;
         }
         // A value that the target has, made before the region.
-        let usable = partners_exact(bench, s).into_iter().find(|p| !checked.contains(p) && target.producer(*p).is_none_or(|x| x < anchor && (x < first || !bench.ops.contains(&x))));
+        let usable = partners_exact(bench, s)
+            .into_iter()
+            .find(|p| !checked.contains(p) && target.producer(*p).is_none_or(|x| x < anchor && (x < first || !bench.ops.contains(&x))));
         if let Some(p) = usable {
             let name = adapt(bench, p, s, &mut edits, target.op(anchor).made().next().map(|v| bench.name(v).to_string()))?;
             values.insert(s, name);
@@ -449,7 +490,11 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
             };
             node.input.push(name);
         }
-        node.output = op.outputs.iter().map(|v| v.map_or_else(String::new, |v| fresh_name(bench, &format!("source_{}", bench.reference().model().index().name(v))))).collect();
+        node.output = op
+            .outputs
+            .iter()
+            .map(|v| v.map_or_else(String::new, |v| fresh_name(bench, &format!("source_{}", bench.reference().model().index().name(v)))))
+            .collect();
         for (v, name) in op.outputs.iter().zip(&node.output) {
             if let Some(v) = v {
                 values.insert(*v, name.clone());
@@ -473,7 +518,12 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
         edits.push(Edit::ReplaceNode { node: bench.key(producer), with: node.clone() });
         for (node, constants) in steps {
             edits.extend(constants.into_iter().map(|tensor| Edit::AddInitializer { tensor }));
-            edits.push(Edit::InsertNode { before: Some(target.model().node(target.op(producer).node).output[place].clone()).filter(|_| false).or_else(|| next_key(bench, producer)), node });
+            edits.push(Edit::InsertNode {
+                before: Some(target.model().node(target.op(producer).node).output[place].clone())
+                    .filter(|_| false)
+                    .or_else(|| next_key(bench, producer)),
+                node,
+            });
         }
         edits.push(Edit::RemoveNode { node: node.output[place].clone() });
         if !ops.contains(&producer) {
@@ -569,12 +619,24 @@ fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -
     // The batch is left to whoever runs the model: 0 copies it.
     let dims = shape.iter().enumerate().map(|(i, d)| if i == 0 && *d == 1 && shape.len() > 1 { 0 } else { *d as i64 }).collect();
     let tensor = Value::from_i64(&[shape.len()], dims).to_proto(&constant);
-    let node = NodeProto { input: vec![input.into(), constant], output: vec![output.clone()], name: Some(output), op_type: Some("Reshape".into()), ..NodeProto::default() };
+    let node = NodeProto {
+        input: vec![input.into(), constant],
+        output: vec![output.clone()],
+        name: Some(output),
+        op_type: Some("Reshape".into()),
+        ..NodeProto::default()
+    };
     (node, tensor)
 }
 
 /// Nodes that lay a source value out as the target has it, the last one making `output`.
-fn layout_nodes(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize], layout: &crate::align::Layout) -> Vec<(NodeProto, Vec<crate::model::onnx::TensorProto>)> {
+fn layout_nodes(
+    bench: &Bench<'_>,
+    input: &str,
+    output: &str,
+    shape: &[usize],
+    layout: &crate::align::Layout,
+) -> Vec<(NodeProto, Vec<crate::model::onnx::TensorProto>)> {
     let mut out = Vec::new();
     let mut at = input.to_string();
     if !layout.is_flat()
@@ -583,7 +645,13 @@ fn layout_nodes(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize], l
         return vec![(transpose_node(&at, output, &perm), Vec::new())];
     }
     if layout.is_flat() && layout.shape == shape {
-        let node = NodeProto { input: vec![at], output: vec![output.into()], name: Some(fresh_name(bench, &format!("{output}_same"))), op_type: Some("Identity".into()), ..NodeProto::default() };
+        let node = NodeProto {
+            input: vec![at],
+            output: vec![output.into()],
+            name: Some(fresh_name(bench, &format!("{output}_same"))),
+            op_type: Some("Identity".into()),
+            ..NodeProto::default()
+        };
         return vec![(node, Vec::new())];
     }
     if !layout.is_flat() {

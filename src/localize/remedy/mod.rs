@@ -43,7 +43,17 @@ pub struct Remedy {
 
 impl Remedy {
     pub(super) fn new(kind: Kind, edit: Edit, words: impl Into<String>) -> Self {
-        Self { kind, edit, words: words.into(), ops: Vec::new(), tensors: Vec::new(), equivalents: Vec::new(), checks: None, recipe: None, safe: true }
+        Self {
+            kind,
+            edit,
+            words: words.into(),
+            ops: Vec::new(),
+            tensors: Vec::new(),
+            equivalents: Vec::new(),
+            checks: None,
+            recipe: None,
+            safe: true,
+        }
     }
     /// How many primitive edits it takes.
     pub(super) fn size(&self) -> usize {
@@ -159,14 +169,27 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
             }
         }
     }
-    graph::source_subgraph(bench).map(|remedy| (bench.error(bench.target(), &remedy), remedy)).into_iter().filter(|(e, _)| *e <= bench.floor).map(|(after, remedy)| Found { remedy, after }).collect()
+    graph::source_subgraph(bench)
+        .map(|remedy| (bench.error(bench.target(), &remedy), remedy))
+        .into_iter()
+        .filter(|(e, _)| *e <= bench.floor)
+        .map(|(after, remedy)| Found { remedy, after })
+        .collect()
 }
 
 type Family = fn(&Bench<'_>) -> Vec<Remedy>;
 
 /// The families, the smallest edits first.
-const FAMILIES: &[Family] =
-    &[shape::axes, attributes::attributes, constants::small, weights::weights, graph::extra, graph::rewired, graph::operators, shape::transposes];
+const FAMILIES: &[Family] = &[
+    shape::axes,
+    attributes::attributes,
+    constants::small,
+    weights::weights,
+    graph::extra,
+    graph::rewired,
+    graph::operators,
+    shape::transposes,
+];
 
 fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
     let mut families = FAMILIES.to_vec();

@@ -11,7 +11,12 @@ use crate::run::{OpId, Value};
 fn orders(n: usize) -> Vec<Vec<i64>> {
     let mut out: Vec<Vec<i64>> = vec![vec![]];
     for _ in 0..n {
-        out = out.into_iter().flat_map(|p: Vec<i64>| (0..n as i64).filter(|i| !p.contains(i)).map(|i| p.iter().copied().chain([i]).collect()).collect::<Vec<Vec<i64>>>()).collect();
+        out = out
+            .into_iter()
+            .flat_map(|p: Vec<i64>| {
+                (0..n as i64).filter(|i| !p.contains(i)).map(|i| p.iter().copied().chain([i]).collect()).collect::<Vec<Vec<i64>>>()
+            })
+            .collect();
     }
     out
 }
@@ -40,7 +45,8 @@ pub(super) fn axes(bench: &Bench<'_>) -> Vec<Remedy> {
                 }
             }
             "Reshape" => out.extend(reshape(bench, *t)),
-            "Softmax" | "LogSoftmax" | "Concat" | "Gather" | "Split" | "LayerNormalization" | "Hardmax" | "Flatten" | "ArgMax" | "CumSum" | "LpNormalization" => {
+            "Softmax" | "LogSoftmax" | "Concat" | "Gather" | "Split" | "LayerNormalization" | "Hardmax" | "Flatten" | "ArgMax"
+            | "CumSum" | "LpNormalization" => {
                 let name = "axis";
                 let default = match op.op_type() {
                     "Softmax" | "LogSoftmax" | "Hardmax" if bench.target().model().opset("") < 13 => 1,
@@ -55,7 +61,10 @@ pub(super) fn axes(bench: &Bench<'_>) -> Vec<Remedy> {
                         continue;
                     }
                     let edit = Edit::SetAttribute { node: bench.key(*t), attribute: AttributeProto::of_int(name, axis) };
-                    out.push(Remedy::new(Kind::TsAxis, edit, format!("axis of {} is {now}, the source's numbers ask for {axis}", op.op_type())).at(*t));
+                    out.push(
+                        Remedy::new(Kind::TsAxis, edit, format!("axis of {} is {now}, the source's numbers ask for {axis}", op.op_type()))
+                            .at(*t),
+                    );
                 }
             }
             reduce if reduce.starts_with("Reduce") || matches!(reduce, "Squeeze" | "Unsqueeze") => out.extend(reduce_axes(bench, *t, rank)),
@@ -83,7 +92,8 @@ fn reduce_axes(bench: &Bench<'_>, t: OpId, rank: usize) -> Vec<Remedy> {
             None => (Some(Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_ints("axes", &axes) }), Vec::new()),
         };
         let Some(edit) = edit else { continue };
-        let mut remedy = Remedy::new(Kind::TsAxis, edit, format!("axes of {} are {now:?}, the source's numbers ask for {axes:?}", op.op_type())).at(t);
+        let mut remedy =
+            Remedy::new(Kind::TsAxis, edit, format!("axes of {} are {now:?}, the source's numbers ask for {axes:?}", op.op_type())).at(t);
         remedy.tensors = tensors;
         out.push(remedy);
     }
@@ -104,7 +114,11 @@ fn reshape(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
             }
         }
     }
-    let made: Option<Vec<i64>> = op.made().next().and_then(|o| bench.a.computed(o).or_else(|| bench.a.fed(o))).map(|x| x[0].shape().iter().map(|d| *d as i64).collect());
+    let made: Option<Vec<i64>> = op
+        .made()
+        .next()
+        .and_then(|o| bench.a.computed(o).or_else(|| bench.a.fed(o)))
+        .map(|x| x[0].shape().iter().map(|d| *d as i64).collect());
     if let Some(made) = made.filter(|m| m.len() <= 5) {
         wanted.extend(orders(made.len()).into_iter().map(|p| p.iter().map(|i| made[*i as usize]).collect()));
     }
@@ -164,7 +178,9 @@ fn insert_transpose(bench: &Bench<'_>, t: OpId, slot: usize, v: ValueId, perm: &
     let key = bench.key(t);
     let edit = Edit::All(vec![Edit::InsertNode { before: Some(key.clone()), node }, Edit::RewireInput { node: key, slot, value: name }]);
     let op = bench.target().op(t).op_type().to_string();
-    let mut remedy = Remedy::new(kind, edit, format!("{op} reads axes in another order than the source: a Transpose {perm:?} is missing before it")).at(t);
+    let mut remedy =
+        Remedy::new(kind, edit, format!("{op} reads axes in another order than the source: a Transpose {perm:?} is missing before it"))
+            .at(t);
     remedy.ops.extend(bench.target().producer(v));
     remedy.equivalents = vec![Kind::TsPerm, Kind::TsFlatten, Kind::CgMissing].into_iter().filter(|k| *k != kind).collect();
     remedy

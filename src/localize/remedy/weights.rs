@@ -103,7 +103,12 @@ fn describe(kind: Kind, now: &Value, new: &Value, error: f32) -> String {
     let (n, w) = (now.to_f32(), new.to_f32());
     let differing = n.iter().zip(w.iter()).filter(|(a, b)| (**a - **b).abs() > 1e-6 * b.abs().max(1e-6)).count();
     let all_zero = n.iter().all(|x| *x == 0.0);
-    let ratio = n.iter().zip(w.iter()).filter(|(_, b)| b.abs() > 1e-6).map(|(a, b)| a / b).fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), r| (lo.min(r), hi.max(r)));
+    let ratio = n
+        .iter()
+        .zip(w.iter())
+        .filter(|(_, b)| b.abs() > 1e-6)
+        .map(|(a, b)| a / b)
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), r| (lo.min(r), hi.max(r)));
     match kind {
         Kind::WbLayout => "holds the source's numbers in another order".into(),
         Kind::WbSwap => "is that of another layer".into(),
@@ -139,7 +144,12 @@ fn is_elsewhere(bench: &Bench<'_>, now: &Value, print: &Fingerprint) -> bool {
     let n = now.to_f32();
     bench.reference().op_ids().filter(|id| !own.contains(id)).any(|id| {
         let op = bench.reference().op(id);
-        let weights = op.inputs.iter().flatten().filter_map(|v| bench.reference().constant(*v)).filter(|c| c.is_float() && c.len() == now.len() && c.len() >= 16);
+        let weights = op
+            .inputs
+            .iter()
+            .flatten()
+            .filter_map(|v| bench.reference().constant(*v))
+            .filter(|c| c.is_float() && c.len() == now.len() && c.len() >= 16);
         weights.into_iter().any(|c| {
             let close = Fingerprint::of(&c.to_f32()).is_some_and(|p| p.distance(print) < 1e-3);
             let equal = close && laid_out(c, now).first().is_some_and(|v| relative_error(&n, &v.to_f32()) < 1e-3);
@@ -192,7 +202,9 @@ fn linear(bench: &Bench<'_>) -> Vec<Remedy> {
 fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy> {
     let mut out = Vec::new();
     let channels = mine.affine.a.len();
-    let (Some(now), Some(theirs)) = (mine.value(bench.target(), mine.weight), source.value(bench.reference(), source.weight)) else { return out };
+    let (Some(now), Some(theirs)) = (mine.value(bench.target(), mine.weight), source.value(bench.reference(), source.weight)) else {
+        return out;
+    };
     let slot_value = |slot: usize| bench.target().op(mine.op).inputs.get(slot).copied().flatten();
     // The weight.
     let mut weight: Option<(Value, ValueId)> = None;
@@ -219,7 +231,9 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
     // The bias.
     let theirs_bias = source.bias_values(bench.reference());
     let wanted: Vec<f32> = (0..channels)
-        .map(|c| (theirs_bias[c] * source.beta * source.affine.a[c] + source.affine.b[c] - mine.affine.b[c]) / (mine.affine.a[c] * mine.beta))
+        .map(|c| {
+            (theirs_bias[c] * source.beta * source.affine.a[c] + source.affine.b[c] - mine.affine.b[c]) / (mine.affine.a[c] * mine.beta)
+        })
         .collect();
     let bias = bias_remedy(bench, mine, &wanted);
     out.extend(bias.clone());
@@ -232,7 +246,10 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
         if flattened && remedy.kind == Kind::WbLayout {
             // The weight is the source's as it stands: what is wrong is the order in which its input was flattened.
             remedy.kind = Kind::TsFlatten;
-            remedy.words = format!("what {} reads is flattened in the order of another layout than its weight has", bench.target().op(mine.op).op_type());
+            remedy.words = format!(
+                "what {} reads is flattened in the order of another layout than its weight has",
+                bench.target().op(mine.op).op_type()
+            );
             remedy.equivalents = vec![Kind::WbLayout, Kind::TsPerm];
             let input = bench.target().op(mine.op).data.first();
             remedy.ops.extend(input.and_then(|v| bench.target().producer(*v)));
@@ -342,7 +359,8 @@ fn tail_bias(bench: &Bench<'_>, mine: &Linear, source: &Linear, theirs_bias: &[f
                 let wanted: Vec<f32> = (0..channels).map(|c| values[c] + sign * missing[c] / behind_it[c]).collect();
                 let shape = if now.len() == channels { now.shape().to_vec() } else { channel_shape(bench, *id, channels) };
                 if let Some(edit) = replace(bench, *id, slot, &Value::from_f32(&shape, wanted.clone())) {
-                    let mut remedy = Remedy::new(Kind::WbBias, edit, format!("the bias in {} {}", op.op_type(), show_bias(&values, &wanted))).at(*id);
+                    let mut remedy =
+                        Remedy::new(Kind::WbBias, edit, format!("the bias in {} {}", op.op_type(), show_bias(&values, &wanted))).at(*id);
                     remedy.ops.push(mine.op);
                     remedy.tensors = op.inputs[slot].map(|v| behind(bench, v)).unwrap_or_default();
                     out.push(remedy);
@@ -384,9 +402,23 @@ fn insert_add(bench: &Bench<'_>, mine: &Linear, bias: &[f32]) -> Option<Remedy> 
         ..Default::default()
     };
     // Replaced first, so that the name is free for the sum.
-    let next = target.model().index().nodes().find(|n| n.0 == op.node.0 + 1).and_then(|n| target.model().node(n).output.iter().find(|o| !o.is_empty()).cloned());
-    let edit = Edit::All(vec![Edit::AddInitializer { tensor }, Edit::ReplaceNode { node: name, with: node }, Edit::InsertNode { before: next, node: add }]);
-    Some(Remedy::new(Kind::WbBias, edit, format!("{} has no bias, the source adds one", op.op_type())).at(mine.op).on(out).or(&[Kind::CgMissing]))
+    let next = target
+        .model()
+        .index()
+        .nodes()
+        .find(|n| n.0 == op.node.0 + 1)
+        .and_then(|n| target.model().node(n).output.iter().find(|o| !o.is_empty()).cloned());
+    let edit = Edit::All(vec![
+        Edit::AddInitializer { tensor },
+        Edit::ReplaceNode { node: name, with: node },
+        Edit::InsertNode { before: next, node: add },
+    ]);
+    Some(
+        Remedy::new(Kind::WbBias, edit, format!("{} has no bias, the source adds one", op.op_type()))
+            .at(mine.op)
+            .on(out)
+            .or(&[Kind::CgMissing]),
+    )
 }
 
 /// Parameters of a batch norm whose counterpart the source folded away: each one solved for alone.
@@ -432,7 +464,8 @@ fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> 
         .collect();
     let theirs = source.bias_values(bench.reference());
     let own = mine.bias_values(bench.target());
-    let b: Vec<f32> = (0..n).map(|c| theirs[c] * source.beta * source.affine.a[c] + source.affine.b[c] - own[c] * mine.beta * a[c]).collect();
+    let b: Vec<f32> =
+        (0..n).map(|c| theirs[c] * source.beta * source.affine.a[c] + source.affine.b[c] - own[c] * mine.beta * a[c]).collect();
     let std: Vec<f32> = var.iter().map(|v| (v + epsilon).sqrt()).collect();
     let each = |f: &dyn Fn(usize) -> f32| (0..n).map(f).collect::<Vec<f32>>();
     let solved = [
@@ -448,7 +481,8 @@ fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> 
             continue;
         }
         let Some(edit) = replace(bench, norm, slot, &Value::from_f32(&[n], wanted)) else { continue };
-        let mut remedy = Remedy::new(Kind::WbNorm, edit, format!("{name} of the BatchNormalization does not fit the source's folded weights")).at(norm);
+        let mut remedy =
+            Remedy::new(Kind::WbNorm, edit, format!("{name} of the BatchNormalization does not fit the source's folded weights")).at(norm);
         remedy.tensors = behind(bench, value);
         out.push(remedy);
     }
@@ -475,7 +509,11 @@ fn quantisation(bench: &Bench<'_>) -> Vec<Remedy> {
         let signed = zero.as_ref().is_some_and(|z| z.dtype() == DataType::Int8);
         let (bottom, top) = if signed { (-128.0, 127.0) } else { (0.0, 255.0) };
         // Which of the source's values is quantised here is not known before it fits: each of the region is asked.
-        let made = bench.source.iter().flat_map(|s| bench.reference().op(*s).made().collect::<Vec<_>>()).filter_map(|v| bench.a.source().values(v));
+        let made = bench
+            .source
+            .iter()
+            .flat_map(|s| bench.reference().op(*s).made().collect::<Vec<_>>())
+            .filter_map(|v| bench.a.source().values(v));
         let mut fits: Vec<f32> = made
             .filter(|x| x[0].is_float())
             .map(|x| {
@@ -537,7 +575,8 @@ fn zero_point(bench: &Bench<'_>, t: OpId, folded: ValueId, node: &NodeProto, sca
     let now = bench.target().constant(model.index().value(name)?)?;
     let scales_fit = fitted.iter().zip(scale.to_f32().iter()).all(|((s, _), now)| (s - now).abs() < 0.05 * s.abs());
     let wanted: Vec<f32> = fitted.iter().map(|(_, z)| z.round()).collect();
-    let wanted = if now.len() == wanted.len() { wanted } else { vec![(wanted.iter().sum::<f32>() / wanted.len() as f32).round(); now.len()] };
+    let wanted =
+        if now.len() == wanted.len() { wanted } else { vec![(wanted.iter().sum::<f32>() / wanted.len() as f32).round(); now.len()] };
     if !scales_fit || wanted == now.to_f32().as_ref() {
         return None;
     }
@@ -555,7 +594,9 @@ fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remed
     if node.op_type() != "DequantizeLinear" {
         return None;
     }
-    let read = |slot: usize| -> Option<Value> { node.input.get(slot).and_then(|n| model.index().value(n)).and_then(|v| target.constant(v)).cloned() };
+    let read = |slot: usize| -> Option<Value> {
+        node.input.get(slot).and_then(|n| model.index().value(n)).and_then(|v| target.constant(v)).cloned()
+    };
     let (q, scale) = (read(0)?, read(1)?);
     let channels = scale.len();
     let scale_name = node.input.get(1)?.clone();
@@ -564,7 +605,10 @@ fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remed
     let mut out = Vec::new();
     for s in &bench.source {
         let Some(source) = Linear::read(bench.reference(), *s, &bench.source, |_| false) else { continue };
-        let Some(w) = source.value(bench.reference(), source.weight).and_then(|w| source.channels_first(w)).filter(|w| w.len() == q.len()) else { continue };
+        let Some(w) = source.value(bench.reference(), source.weight).and_then(|w| source.channels_first(w)).filter(|w| w.len() == q.len())
+        else {
+            continue;
+        };
         let Some(w) = mine.own_order(&w) else { continue };
         let w = w.to_f32();
         let len = q.len() / channels;
@@ -577,7 +621,8 @@ fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remed
             continue;
         }
         // Channels whose scale is right keep it.
-        let kept: Vec<f32> = scale.to_f32().iter().zip(&wanted).map(|(now, w)| if (now - w).abs() < 0.02 * w { *now } else { *w }).collect();
+        let kept: Vec<f32> =
+            scale.to_f32().iter().zip(&wanted).map(|(now, w)| if (now - w).abs() < 0.02 * w { *now } else { *w }).collect();
         let changed = kept.iter().zip(scale.to_f32().iter()).filter(|(a, b)| a != b).count();
         let edit = Edit::ReplaceInitializer { tensor: Value::from_f32(scale.shape(), kept).to_proto(&scale_name) };
         let words = format!("{changed} of {channels} scales of the quantised weight do not fit the source's weight");
