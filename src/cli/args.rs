@@ -1,7 +1,9 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
+use super::log::LogArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
+use super::replay::ReplayArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -24,6 +26,10 @@ pub struct Cli {
 pub enum Command {
     /// Compare source and target on images: exit code 0 when all agree, 1 when some differ, 2 when it could not be done
     Check(CheckArgs),
+    /// Make the repaired model again from its audit log: exit code 0 when it is the same to the bit, 1 when not, 2 when the log is refused
+    Replay(ReplayArgs),
+    /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
+    Log(LogArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

@@ -5,14 +5,18 @@ mod case;
 mod check;
 mod demos;
 mod failure;
+mod log;
 mod page;
 mod progress;
+mod replay;
 
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
+pub use log::{LogArgs, LogProblem, LogReport};
+pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 
 use anyhow::Result;
 use std::process::ExitCode;
@@ -31,6 +35,8 @@ pub const FAILED: u8 = 2;
 pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
+        Some(Command::Replay(args)) => replay::run(args, &cli.common),
+        Some(Command::Log(args)) => log::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
