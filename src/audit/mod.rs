@@ -13,6 +13,7 @@ mod error;
 mod log;
 mod recipe;
 mod record;
+mod recorder;
 mod replay;
 mod side;
 mod state;
@@ -28,6 +29,7 @@ pub use record::{
     Applied, By, CategoryId, Change, Closed, Decided, Decision, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Record,
     Saved, Subset, Suspected, Undone,
 };
+pub use recorder::Recorder;
 pub use replay::{Check, Replayed, replay, stamp};
 pub use state::{Edited, State};
 

@@ -1,12 +1,10 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
-<<<<<<< HEAD
 use super::localize::LocalizeArgs;
-=======
 use super::log::LogArgs;
->>>>>>> audit
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
+use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -30,15 +28,14 @@ pub struct Cli {
 pub enum Command {
     /// Compare source and target on images: exit code 0 when all agree, 1 when some differ, 2 when it could not be done
     Check(CheckArgs),
-<<<<<<< HEAD
     /// Find the layers that introduce the error, and say why: exit code 0 when nothing is wrong, 1 when something is
     Localize(LocalizeArgs),
-=======
+    /// Mend the target as far as a policy allows, with a log: exit code 0 when no label differs at the end, 1 when some do
+    Repair(RepairArgs),
     /// Make the repaired model again from its audit log: exit code 0 when it is the same to the bit, 1 when not, 2 when the log is refused
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
->>>>>>> audit
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

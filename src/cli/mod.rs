@@ -9,6 +9,7 @@ mod localize;
 mod log;
 mod page;
 mod progress;
+mod repair;
 mod replay;
 
 pub use args::{Cli, Command, Common};
@@ -18,6 +19,7 @@ pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
 pub use log::{LogArgs, LogProblem, LogReport};
+pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 
 use anyhow::Result;
@@ -38,6 +40,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
         Some(Command::Localize(args)) => localize::run(args, &cli.common),
+        Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),

@@ -1,7 +1,7 @@
 //! Deciding without a person: a policy says what may be accepted.
 
-use super::Proposal;
 use super::job::{Job, RepairError};
+use super::{Decision, Journal, Proposal};
 use crate::localize::{Category, Findings};
 use crate::run::Watch;
 use std::collections::HashSet;
@@ -60,8 +60,9 @@ pub struct Repaired {
 ///
 /// # Errors
 /// As [`Job::evaluate`] and [`Job::localize`].
-pub fn run(job: &mut Job, policy: &Policy, watch: &dyn Watch) -> Result<Repaired, RepairError> {
+pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Repaired, RepairError> {
     job.evaluate(watch)?;
+    journal.evaluated(job).map_err(RepairError::Journal)?;
     let initial = job.flips().len();
     let mut rounds = Vec::new();
     for _ in 0..policy.rounds {
@@ -70,7 +71,8 @@ pub fn run(job: &mut Job, policy: &Policy, watch: &dyn Watch) -> Result<Repaired
         }
         let before = job.flips().len();
         let findings = job.localize(watch)?;
-        let accepted = mend(job, policy, &findings, watch);
+        journal.found(job, &findings).map_err(RepairError::Journal)?;
+        let accepted = mend(job, policy, &findings, journal, watch)?;
         rounds.push(Round { findings, before, after: job.flips().len() });
         if accepted == 0 {
             break;
@@ -80,31 +82,47 @@ pub fn run(job: &mut Job, policy: &Policy, watch: &dyn Watch) -> Result<Repaired
 }
 
 /// Accepts what the policy allows, suspect by suspect; gives how many were accepted.
-fn mend(job: &mut Job, policy: &Policy, findings: &Findings, watch: &dyn Watch) -> usize {
+fn mend(job: &mut Job, policy: &Policy, findings: &Findings, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<usize, RepairError> {
     let mut accepted = 0;
     // What makes things worse by itself can be right once the others are mended: it gets a second turn.
     let mut waiting: Vec<usize> = (0..findings.suspects.len()).collect();
-    for _turn in 0..2 {
+    for turn in 0..2 {
         let mut still = Vec::new();
         for suspect in waiting {
             let Some(proposal) = job.proposals(findings).into_iter().find(|p| p.suspect == suspect && policy.allows(p)) else { continue };
             if watch.cancelled() {
-                return accepted;
+                return Ok(accepted);
             }
             let before = job.clone();
-            if job.accept(proposal, watch).is_err() {
+            if job.accept(0, proposal.clone(), watch).is_err() {
                 continue;
             }
             let failed = |j: &Job| j.target_labels.failure.is_some();
-            let worse = !failed(&before) && job.flips().len() > before.flips().len() + policy.broken;
-            if worse || (failed(job) && !failed(&before)) {
+            let (was, is) = (before.flips().len(), job.flips().len());
+            let worse = (!failed(&before) && is > was + policy.broken) || (failed(job) && !failed(&before));
+            let keep = |r: Result<u32, String>| r.map_err(RepairError::Journal);
+            if worse && turn == 0 {
                 *job = before;
                 still.push(suspect);
-            } else {
-                accepted += 1;
+                continue;
             }
+            let number = keep(journal.proposed(&proposal, None))?;
+            if worse {
+                let note = format!("flips would go from {was} to {is}");
+                *job = before;
+                journal.decided(number, Decision::Reject, &note).map_err(RepairError::Journal)?;
+                continue;
+            }
+            if let Some(last) = job.accepted.last_mut() {
+                last.number = number;
+            }
+            let recipe = |j: &Job| j.target_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
+            journal.decided(number, Decision::Accept, "").map_err(RepairError::Journal)?;
+            journal.applied(number, &proposal, recipe(&before).as_deref(), recipe(job).as_deref()).map_err(RepairError::Journal)?;
+            journal.evaluated(job).map_err(RepairError::Journal)?;
+            accepted += 1;
         }
         waiting = still;
     }
-    accepted
+    Ok(accepted)
 }

@@ -37,6 +37,9 @@ pub enum RepairError {
     /// The source does not run.
     #[error("the source does not run: {0}")]
     Source(String),
+    /// The audit log cannot be written; nothing was done.
+    #[error("{0}")]
+    Journal(String),
 }
 
 /// One edit, or a few that belong together, which brings a suspect back to the floor.
@@ -72,6 +75,8 @@ pub struct Evidence {
 /// An accepted edit.
 #[derive(Debug, Clone)]
 pub struct Accepted {
+    /// Its number in the log.
+    pub number: u32,
     /// What was accepted.
     pub proposal: Proposal,
     /// Whether it was taken back.
@@ -291,12 +296,12 @@ impl Job {
     ///
     /// # Errors
     /// As [`Job::with`]; nothing is changed then.
-    pub fn accept(&mut self, proposal: Proposal, watch: &dyn Watch) -> Result<(), RepairError> {
+    pub fn accept(&mut self, number: u32, proposal: Proposal, watch: &dyn Watch) -> Result<(), RepairError> {
         let before = self.flips().len();
         (self.target, self.target_feed) = self.with(&proposal)?;
         self.reevaluate(watch);
         let after = self.flips().len();
-        self.accepted.push(Accepted { proposal, undone: false, flips: (before, after) });
+        self.accepted.push(Accepted { number, proposal, undone: false, flips: (before, after) });
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 mod decide;
 mod evaluate;
 mod job;
+mod journal;
 
 pub use decide::{Policy, Repaired, Round, run};
 pub use evaluate::Evaluation;
 pub use job::{Accepted, Evidence, Job, JobOptions, Proposal, RepairError};
+pub use journal::{Decision, Journal, Unrecorded};

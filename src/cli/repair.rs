@@ -1,0 +1,236 @@
+//! `fixcon repair`: mends a target without a person, as far as a policy allows.
+
+use super::progress::Bar;
+use super::{CaseArgs, Common, DIFFERENT, SAME, print_json};
+use crate::audit::{By, Recorder};
+use crate::localize::{Category, LocalizeOptions};
+use crate::model::Existing;
+use crate::repair::{Job, JobOptions, Journal, Policy, Repaired, Unrecorded, run as mend};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments of `fixcon repair`.
+#[derive(Debug, Default, Args)]
+pub struct RepairArgs {
+    /// The case.
+    #[command(flatten)]
+    pub case: CaseArgs,
+    /// Where the repaired model goes
+    #[arg(long, short, value_name = "MODEL")]
+    pub output: Option<PathBuf>,
+    /// Where the target's recipe goes as it should be: a [preprocess] table
+    #[arg(long, value_name = "FILE")]
+    pub recipe_output: Option<PathBuf>,
+    /// Where the audit log goes; the output's name with .fixcon.jsonl when absent
+    #[arg(long, value_name = "LOG")]
+    pub audit_log: Option<PathBuf>,
+    /// Accept whatever the policy allows without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+    /// Accept edits of these categories only: PP, ID, TS, WB, LH, CG
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub categories: Vec<String>,
+    /// Exact and local edits only: never the source's sub-graph
+    #[arg(long)]
+    pub safe_only: bool,
+    /// Images by which one edit may make things worse
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub max_broken: usize,
+    /// One image in so many only verifies and is never used to choose an edit (from 50 images on); 0 for none
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub holdout: usize,
+    /// Rounds of looking and mending
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub rounds: usize,
+}
+
+/// What `--json` gives.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RepairReport {
+    /// Images whose labels differed at first.
+    pub initial_mismatches: usize,
+    /// Images whose labels differ at the end.
+    pub final_mismatches: usize,
+    /// Images compared.
+    pub of: usize,
+    /// Of the images that only verified: those that differ at the end, of how many.
+    pub held_back: (usize, usize),
+    /// Edits that were accepted, in order.
+    pub accepted: Vec<AcceptedReport>,
+    /// Suspects that no edit mends, or whose edit was not accepted.
+    pub left: Vec<LeftReport>,
+    /// Where the repaired model is.
+    pub output: Option<String>,
+    /// SHA-256 of it.
+    pub sha256: Option<String>,
+    /// Where the log is.
+    pub audit_log: Option<String>,
+    /// Remarks.
+    pub notes: Vec<String>,
+}
+
+/// An accepted edit.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AcceptedReport {
+    /// Two letters.
+    pub category: &'static str,
+    /// Id of the kind.
+    pub kind: &'static str,
+    /// Nodes that are touched.
+    pub target_nodes: Vec<String>,
+    /// The edit in words.
+    pub edit: String,
+    /// What was wrong, in words.
+    pub words: String,
+    /// Exact and local.
+    pub safe: bool,
+    /// Flips before and after.
+    pub flips: (usize, usize),
+}
+
+/// A suspect that is left.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LeftReport {
+    /// Two letters.
+    pub category: &'static str,
+    /// Id of the kind, when it is known.
+    pub kind: Option<&'static str>,
+    /// The difference in words.
+    pub words: String,
+}
+
+/// Runs the command.
+pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
+    if !args.yes {
+        bail!("repair decides without a person: say --yes to accept what the policy allows, or decide yourself with fixcon debug");
+    }
+    let policy = Policy {
+        categories: args.categories.iter().map(|c| category(c)).collect::<Result<_>>()?,
+        unsafe_edits: !args.safe_only,
+        broken: args.max_broken,
+        rounds: args.rounds,
+    };
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: args.holdout };
+    let mut job = Job::open(args.case.case()?, options)?;
+    // What exists and is not to be replaced is said before the work, not after it.
+    for path in [&args.output, &args.recipe_output].into_iter().flatten().filter(|p| !args.force && p.exists()) {
+        bail!("{}: exists already; replace it with --force or name another file", path.display());
+    }
+    let log = args.audit_log.clone().or_else(|| args.output.as_ref().map(|o| o.with_extension("fixcon.jsonl")));
+    let mut recorder = log
+        .as_ref()
+        .map(|path| Recorder::create(path, &job, args.case.path().as_deref(), By::Policy("flags".into()), existing))
+        .transpose()?;
+    let repaired = {
+        let bar = Bar::new(common);
+        match &mut recorder {
+            Some(recorder) => mend(&mut job, &policy, recorder as &mut dyn Journal, &bar)?,
+            None => mend(&mut job, &policy, &mut Unrecorded::default(), &bar)?,
+        }
+    };
+    let sha256 = match (&args.output, &mut recorder) {
+        (Some(path), Some(recorder)) => Some(recorder.save(&job, path, existing)?.model.sha256),
+        _ => None,
+    };
+    if let (Some(path), Some(recipe)) = (&args.recipe_output, &job.target_feed.recipe) {
+        write_whole(path, &format!("[preprocess]\n{}", recipe.to_toml())).with_context(|| path.display().to_string())?;
+    }
+    if let Some(recorder) = &mut recorder {
+        recorder.close(Some(repaired.left))?;
+    }
+    let report = report(&job, &repaired, args, sha256, log.as_deref());
+    if common.json {
+        print_json(&report)?;
+    } else {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text(&report).as_bytes())?;
+        out.flush()?;
+    }
+    Ok(ExitCode::from(if repaired.left == 0 { SAME } else { DIFFERENT }))
+}
+
+fn category(text: &str) -> Result<Category> {
+    use Category::{CG, ID, LH, PP, TS, WB};
+    let all = [PP, ID, TS, WB, LH, CG];
+    all.into_iter()
+        .find(|c| c.id().eq_ignore_ascii_case(text))
+        .with_context(|| format!("'{text}' is no category; they are PP, ID, TS, WB, LH, CG"))
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, content: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|e| e.error)
+}
+
+fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<String>, log: Option<&Path>) -> RepairReport {
+    let flips = job.flips();
+    let held: Vec<usize> = (0..job.images.len()).filter(|i| job.is_held_back(*i)).collect();
+    let accepted = job.standing().map(|a| AcceptedReport {
+        category: a.proposal.kind.category().id(),
+        kind: a.proposal.kind.id(),
+        target_nodes: a.proposal.nodes.clone(),
+        edit: match (&a.proposal.recipe, a.proposal.safe) {
+            (Some((_, keys)), _) if !keys.is_empty() => format!("recipe: {}", keys.join(", ")),
+            (_, false) => format!("sub-graph: {}", a.proposal.words),
+            _ => a.proposal.edit.to_string(),
+        },
+        words: a.proposal.words.clone(),
+        safe: a.proposal.safe,
+        flips: a.flips,
+    });
+    let last = repaired.rounds.last();
+    let left = last.iter().flat_map(|r| &r.findings.suspects).map(|s| LeftReport {
+        category: s.category.id(),
+        kind: s.kind.map(crate::localize::Kind::id),
+        words: s.words.clone(),
+    });
+    RepairReport {
+        initial_mismatches: repaired.initial,
+        final_mismatches: repaired.left,
+        of: repaired.of,
+        held_back: (held.iter().filter(|i| flips.contains(i)).count(), held.len()),
+        accepted: accepted.collect(),
+        left: left.collect(),
+        output: args.output.as_ref().map(|p| p.display().to_string()),
+        sha256,
+        audit_log: log.map(|p| p.display().to_string()),
+        notes: job.notes.iter().chain(last.iter().flat_map(|r| &r.findings.notes)).cloned().collect(),
+    }
+}
+
+fn text(r: &RepairReport) -> String {
+    let mut out = format!("{} → {} of {} images have another label", r.initial_mismatches, r.final_mismatches, r.of);
+    if r.held_back.1 > 0 {
+        out += &format!("; {} of {} that only verify", r.held_back.0, r.held_back.1);
+    }
+    out.push('\n');
+    for a in &r.accepted {
+        out += &format!("  ✓ {:<12} {}  {} → {}\n", a.kind, a.words, a.flips.0, a.flips.1);
+    }
+    for l in &r.left {
+        out += &format!("  ? {:<12} {}\n", l.kind.unwrap_or(l.category), l.words);
+    }
+    if let (Some(path), Some(sha256)) = (&r.output, &r.sha256) {
+        out += &format!("saved as {path}   sha256 {}…\n", &sha256[..12.min(sha256.len())]);
+    }
+    if let Some(log) = &r.audit_log {
+        out += &format!("log {log}\n");
+    }
+    for note in &r.notes {
+        out += &format!("note: {note}\n");
+    }
+    out
+}
