@@ -32,8 +32,8 @@ pub struct CaseArgs {
     #[arg(long, value_name = "NAME")]
     pub target_preset: Option<String>,
     /// Output that is compared, by name or number
-    #[arg(long, value_name = "NAME")]
-    pub output: Option<String>,
+    #[arg(long = "compare-output", value_name = "NAME")]
+    pub compare_output: Option<String>,
     /// The source's output, where the names differ
     #[arg(long, value_name = "NAME")]
     pub source_output: Option<String>,
@@ -96,7 +96,7 @@ impl CaseArgs {
         put(&mut case.images.path, &self.images);
         put(&mut case.images.labels, &self.labels);
         let compare = &mut case.compare;
-        put(&mut compare.output, &self.output);
+        put(&mut compare.output, &self.compare_output);
         put(&mut compare.source_output, &self.source_output);
         put(&mut compare.target_output, &self.target_output);
         put(&mut compare.label_offset, &self.label_offset);

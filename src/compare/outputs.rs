@@ -115,7 +115,7 @@ impl Comparison {
                 (None, None) => {
                     if names.len() > 1 {
                         notes.push(format!(
-                            "the {side} has {} outputs ({}); the first is compared, --output NAME says another",
+                            "the {side} has {} outputs ({}); the first is compared, --compare-output NAME says another",
                             names.len(),
                             list()
                         ));
@@ -161,7 +161,7 @@ impl Comparison {
                 outputs.get(chosen.slot).ok_or_else(|| CompareError::Outputs(format!("{side}: output '{}' was not made", chosen.name)))?;
             if self.criterion == Criterion::Label && !is_classes(value.shape()) {
                 return Err(CompareError::Outputs(format!(
-                    "{side}: output '{}' of shape {:?} does not look like one score a class; --output NAME says another one, --criterion tolerance compares element by element",
+                    "{side}: output '{}' of shape {:?} does not look like one score a class; --compare-output NAME says another one, --criterion tolerance compares element by element",
                     chosen.name,
                     value.shape()
                 )));
@@ -210,9 +210,9 @@ impl Comparison {
         let shift = match target as i64 - source as i64 {
             1 => "; if the target has a background class in front, --label-offset 1, if it is the last one, --label-offset 0",
             -1 => "; if the source has a background class in front, --label-offset -1, if it is the last one, --label-offset 0",
-            _ => "; --output NAME says other outputs, --label-offset N how the classes are numbered",
+            _ => "; --compare-output NAME says other outputs, --label-offset N how the classes are numbered",
         };
-        both + if self.criterion == Criterion::Tolerance { "; --output NAME says other outputs" } else { shift }
+        both + if self.criterion == Criterion::Tolerance { "; --compare-output NAME says other outputs" } else { shift }
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
         let why = judge(&comparison(None, Criterion::Label), &[0.0; 3], &[0.0; 4]).unwrap_err().to_string();
         assert!(why.contains("3 elements") && why.contains("--label-offset 1"), "{why}");
         let why = judge(&comparison(None, Criterion::Label), &[0.0; 3], &[0.0; 9]).unwrap_err().to_string();
-        assert!(why.contains("--output"), "{why}");
+        assert!(why.contains("--compare-output"), "{why}");
     }
 
     #[test]
