@@ -49,6 +49,11 @@ impl<M: Message + Default + Clone + PartialEq> Entry<M> {
         if same(&self.message, &message) { self.clone() } else { Self::new(message) }
     }
 
+    /// Whether no file has these bytes: an edit brought it.
+    pub(super) fn is_new(&self) -> bool {
+        self.wire.is_none()
+    }
+
     fn encoded_len(&self, number: u32) -> usize {
         match &self.wire {
             Some(field) => field.whole.len(),

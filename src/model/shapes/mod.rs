@@ -200,7 +200,7 @@ impl<'a> Call<'a> {
         for fact in facts.iter().flatten() {
             let elements = element_count(&fact.shape);
             let bytes = elements.and_then(|n| if fact.dtype == DataType::String { n.checked_mul(16) } else { data_size(fact.dtype, n) });
-            if !bytes.is_some_and(|b| b <= self.budget.value) || fact.shape.iter().any(|d| *d > LARGEST) {
+            if bytes.is_none_or(|b| b > self.budget.value) || fact.shape.iter().any(|d| *d > LARGEST) {
                 return fault!(
                     "",
                     "its output {:?} of {} is larger than the {} MiB that one value may have",
