@@ -34,7 +34,9 @@ impl Fact {
 
     /// Whether one can count with its dimensions.
     fn is_sane(&self) -> bool {
-        self.shape.iter().all(|d| *d <= LARGEST) && element_count(&self.shape).is_some_and(|n| n <= LARGEST)
+        self.dtype != DataType::Undefined
+            && self.shape.iter().all(|d| *d <= LARGEST)
+            && element_count(&self.shape).is_some_and(|n| n <= LARGEST)
     }
 
     fn rank(&self) -> usize {
