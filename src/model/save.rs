@@ -1,9 +1,9 @@
 //! Writing a model: in a stream, whole or not at all, its external data with it.
 
-use super::file::{Entry, Head, Model, Part, number};
+use super::ModelError;
+use super::file::{Entry, Head, Model, Part};
 use super::onnx::StringStringEntryProto;
 use super::onnx::tensor_proto::DataLocation;
-use super::{ModelError, wire};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -31,10 +31,8 @@ impl Model {
     pub fn write_to(&self, out: &mut impl Write) -> std::io::Result<()> {
         for head in self.head.iter() {
             match head {
-                Head::Graph => {
-                    let mut start = Vec::with_capacity(16);
-                    wire::put_header(number::GRAPH, self.graph.encoded_len(), &mut start);
-                    out.write_all(&start)?;
+                Head::Graph(header, was) => {
+                    out.write_all(&Head::graph_header(header, *was, self.graph.encoded_len()))?;
                     for part in &self.graph.parts {
                         out.write_all(&part.bytes())?;
                     }
@@ -56,9 +54,9 @@ impl Model {
     /// Size of the file, in bytes, external data left out.
     pub fn encoded_len(&self) -> usize {
         let fields = self.head.iter().map(|head| match head {
-            Head::Graph => {
+            Head::Graph(header, was) => {
                 let length = self.graph.encoded_len();
-                length + 1 + prost::length_delimiter_len(length)
+                length + Head::graph_header(header, *was, length).len()
             }
             Head::Metadata(_, field) | Head::Other(field) => field.whole.len(),
         });
