@@ -5,6 +5,7 @@
 
 use super::budget;
 use super::error::{RunError, guarded};
+use super::half;
 use super::lower::{Given, finish, lower};
 use super::types;
 use super::value::Value;
@@ -186,7 +187,9 @@ impl Evaluator {
             }
         }
         let outputs: Vec<&str> = node.output.iter().filter(|o| !o.is_empty()).map(String::as_str).collect();
-        let model = lower(kernel.opset, &[node], &given, &constants, &outputs)?;
+        let wide = half::widened(node, &types);
+        let nodes: Vec<_> = wide.as_ref().map_or_else(|| vec![node], |n| n.iter().collect());
+        let model = lower(kernel.opset, &nodes, &given, &constants, &outputs)?;
         budget::check(&model, self.limit)?;
         let plan = finish(model)?;
         Ok(NodePlan { plan, data, _constants: constants.into_values().collect() })

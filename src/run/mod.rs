@@ -7,6 +7,7 @@ mod budget;
 mod error;
 mod evaluator;
 mod fast;
+mod half;
 mod inputs;
 mod limits;
 mod lower;

@@ -88,6 +88,11 @@ impl Network {
         Self::with_evaluator(model, Arc::new(Evaluator::limited(max_mem)), None)
     }
 
+    /// Whether any weight is in half precision.
+    pub fn has_halves(&self) -> bool {
+        self.constants.values().any(|v| v.dtype() == crate::model::onnx::tensor_proto::DataType::Float16)
+    }
+
     /// Bytes that one value may have.
     pub fn limit(&self) -> u64 {
         self.evaluator.limit()

@@ -2,9 +2,11 @@
 
 use super::budget;
 use super::error::{RunError, guarded};
+use super::half;
 use super::lower::{Given, finish, lower};
 use super::network::Network;
 use super::value::Value;
+use crate::model::onnx::tensor_proto::DataType;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
@@ -19,6 +21,8 @@ pub struct Plan {
     plan: Option<Arc<TypedSimplePlan>>,
     /// Outputs that are constants.
     fixed: Vec<Option<Value>>,
+    /// Which outputs are in half precision.
+    halves: Arc<[bool]>,
 }
 
 impl Plan {
@@ -30,32 +34,42 @@ impl Plan {
     pub fn new(network: &Network, inputs: &[Value]) -> Result<Self, RunError> {
         let model = network.model();
         let name = |v| model.index().name(v);
-        let nodes: Vec<_> = network.ops().iter().map(|op| model.node(op.node)).collect();
+        if network.inputs().len() != inputs.len() {
+            return Err(RunError::new(format!("the model has {} inputs, {} are given", network.inputs().len(), inputs.len())));
+        }
+        if network.ops().len() > MOST_NODES {
+            return Err(RunError::new(format!("{} nodes are too many for one plan", network.ops().len())));
+        }
+        // Half precision runs as single precision throughout; casts to it round.
+        let rounding: Vec<_> = network.ops().iter().map(|op| half::rounding(model.node(op.node))).collect();
+        let mut nodes = Vec::new();
+        for (op, rounding) in network.ops().iter().zip(&rounding) {
+            match rounding {
+                Some(rounding) => nodes.extend(rounding),
+                None => nodes.push(model.node(op.node)),
+            }
+        }
+        let wide: Vec<_> = inputs.iter().map(half::wide).collect();
         let given: Vec<_> =
-            network.inputs().iter().zip(inputs).map(|(v, x)| Given { name: name(*v), dtype: x.dtype(), shape: x.shape() }).collect();
-        if given.len() < network.inputs().len() {
-            return Err(RunError::new(format!("the model has {} inputs, {} are given", network.inputs().len(), given.len())));
-        }
-        if nodes.len() > MOST_NODES {
-            return Err(RunError::new(format!("{} nodes are too many for one plan", nodes.len())));
-        }
+            network.inputs().iter().zip(&wide).map(|(v, x)| Given { name: name(*v), dtype: x.dtype(), shape: x.shape() }).collect();
         let mut constants = HashMap::new();
         for v in network.ops().iter().flat_map(|op| op.inputs.iter().flatten()) {
             if let Some(c) = network.constant(*v) {
-                constants.insert(name(*v), c.clone());
+                constants.entry(name(*v)).or_insert_with(|| half::wide(c));
             }
         }
         let fixed: Vec<_> = network.outputs().iter().map(|v| network.constant(*v).cloned()).collect();
         let outputs: Vec<&str> = network.outputs().iter().filter(|v| network.constant(**v).is_none()).map(|v| name(*v)).collect();
+        let halves = model.outputs().map(|o| half::declared(o)).collect();
         if outputs.is_empty() {
-            return Ok(Self { plan: None, fixed });
+            return Ok(Self { plan: None, fixed, halves });
         }
         let plan = guarded(|| {
             let typed = lower(model.opset(""), &nodes, &given, &constants, &outputs)?;
             budget::check(&typed, network.limit())?;
             finish(typed)
         })?;
-        Ok(Self { plan: Some(plan), fixed })
+        Ok(Self { plan: Some(plan), fixed, halves })
     }
 
     /// The outputs for one image.
@@ -72,7 +86,9 @@ impl Plan {
     /// When tract cannot prepare the state of a node.
     pub fn session(&self) -> Result<Session, RunError> {
         let spawn = |p: &Arc<TypedSimplePlan>| p.spawn().map_err(RunError::from_tract);
-        guarded(|| Ok(Session { state: self.plan.as_ref().map(spawn).transpose()?, fixed: self.fixed.clone() }))
+        guarded(|| {
+            Ok(Session { state: self.plan.as_ref().map(spawn).transpose()?, fixed: self.fixed.clone(), halves: self.halves.clone() })
+        })
     }
 }
 
@@ -81,6 +97,7 @@ impl Plan {
 pub struct Session {
     state: Option<TypedSimpleState>,
     fixed: Vec<Option<Value>>,
+    halves: Arc<[bool]>,
 }
 
 impl Session {
@@ -91,10 +108,15 @@ impl Session {
     pub fn run(&mut self, inputs: &[Value]) -> Result<Vec<Value>, RunError> {
         let Some(state) = &mut self.state else { return Ok(self.fixed.iter().flatten().cloned().collect()) };
         let made = guarded(|| {
-            let inputs = inputs.iter().map(|v| TValue::from_const(v.0.clone())).collect();
+            let inputs = inputs.iter().map(|v| TValue::from_const(half::wide(v).0)).collect();
             state.run(inputs).map_err(RunError::from_tract)
         })?;
         let mut made = made.into_iter().map(Value::from_tensor);
-        Ok(self.fixed.iter().filter_map(|fixed| fixed.clone().or_else(|| made.next())).collect())
+        let one = |(fixed, half): (&Option<Value>, &bool)| match fixed {
+            Some(value) => Some(value.clone()),
+            None if *half => made.next().map(|v| v.cast(DataType::Float16).unwrap_or(v)),
+            None => made.next(),
+        };
+        Ok(self.fixed.iter().zip(&*self.halves).filter_map(one).collect())
     }
 }

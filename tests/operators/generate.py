@@ -626,6 +626,8 @@ def main():
         except Exception as e:  # what onnxruntime refuses has no reference
             skipped.append(f"{name}: {str(e).splitlines()[0][:150]}")
             continue
+        for info, v in zip(model.graph.output, results):
+            info.CopyFrom(helper.make_tensor_value_info(info.name, helper.np_dtype_to_tensor_dtype(np.asarray(v).dtype), None))
         for key, values in (("value", feeds), ("expect", dict(zip(outputs, results)))):
             for n, v in values.items():
                 model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(v).reshape(np.shape(v)), f"{key}:{n}"))
