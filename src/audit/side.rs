@@ -1,0 +1,84 @@
+//! Large tensors beside the log: a folder named after it, each in a file named by its SHA-256.
+
+use super::digest::{file_sha256, sha256_hex};
+use super::{folder, sync_folder};
+use crate::model::ModelError;
+use bytes::Bytes;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The folder beside a log.
+#[derive(Debug, Clone)]
+pub(super) struct SideFiles {
+    folder: PathBuf,
+}
+
+impl SideFiles {
+    pub fn of(log: &Path) -> Self {
+        let mut name = log.file_name().unwrap_or_default().to_os_string();
+        name.push(".tensors");
+        Self { folder: log.with_file_name(name) }
+    }
+
+    /// Keeps bytes whose SHA-256 is given: they are on the disk when this returns. Gives the file's name.
+    pub fn keep(&self, bytes: &[u8], sha256: &str) -> Result<String, ModelError> {
+        let name = format!("{sha256}.bin");
+        let path = self.folder.join(&name);
+        let io = |e: std::io::Error| ModelError::Io { path: path.clone(), why: e.to_string() };
+        // What a crash or another hand left there is not trusted by its name.
+        if path.is_file() && file_sha256(&path).is_ok_and(|found| found == sha256) {
+            return Ok(name);
+        }
+        std::fs::create_dir_all(&self.folder).map_err(io)?;
+        sync_folder(folder(&self.folder));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".fixcon-").suffix(".tmp");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(&self.folder).map_err(io)?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+        file.persist(&path).map_err(|e| io(e.error))?;
+        sync_folder(&self.folder);
+        Ok(name)
+    }
+
+    /// The bytes kept under a name.
+    pub fn load(&self, name: &str) -> Result<Bytes, ModelError> {
+        let path = self.folder.join(name);
+        let bad = |why: String| ModelError::Io { path: path.clone(), why };
+        let sha256 = name.strip_suffix(".bin").unwrap_or_default();
+        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(ModelError::Record { what: name.into(), why: "it names a file that no log writes".into() });
+        }
+        let bytes = std::fs::read(&path).map_err(|e| bad(e.to_string()))?;
+        if sha256_hex(&bytes) != sha256 {
+            return Err(bad("was changed after it was written: its SHA-256 is not its name".into()));
+        }
+        Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_and_what_was_changed_is_not_trusted() {
+        let root = tempfile::tempdir().unwrap();
+        let side = SideFiles::of(&root.path().join("a.jsonl"));
+        let sha = sha256_hex(b"data");
+        let name = side.keep(b"data", &sha).unwrap();
+        let file = root.path().join("a.jsonl.tensors").join(&name);
+        assert_eq!(side.load(&name).unwrap(), &b"data"[..]);
+        std::fs::write(&file, "dat").unwrap();
+        assert!(side.load(&name).unwrap_err().to_string().contains("SHA-256"));
+        // Kept again, it is whole again.
+        assert_eq!(side.keep(b"data", &sha).unwrap(), name);
+        assert_eq!(side.load(&name).unwrap(), &b"data"[..]);
+        std::fs::remove_file(&file).unwrap();
+        assert!(side.load(&name).unwrap_err().to_string().contains(&name));
+        for outside in ["../a.jsonl", "/etc/passwd", "x.bin", &format!("../{sha}.bin")] {
+            assert!(side.load(outside).unwrap_err().to_string().contains("no log writes"), "{outside}");
+        }
+    }
+}
