@@ -4,6 +4,7 @@
 //! `cli` → `tui` → `session` → `report` → `audit` → `repair` → `localize` → `align` → `compare` → `dataset` → `run` → `model`.
 
 pub mod align;
+pub mod audit;
 pub mod cli;
 pub mod compare;
 pub mod dataset;

@@ -122,6 +122,9 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_at_every_depth() {
-        assert_eq!(canonical(&json!({ "b": [{ "z": 1, "a": "ü\n" }], "B": null, "": 0.5 })).unwrap(), r#"{"":0.5,"B":null,"b":[{"a":"ü\n","z":1}]}"#);
+        assert_eq!(
+            canonical(&json!({ "b": [{ "z": 1, "a": "ü\n" }], "B": null, "": 0.5 })).unwrap(),
+            r#"{"":0.5,"B":null,"b":[{"a":"ü\n","z":1}]}"#
+        );
     }
 }

@@ -111,10 +111,12 @@ impl Chain {
         let record = open(line).map_err(|p| (kind_of(line), p))?;
         let kind = record.event.kind();
         if record.seq != seq {
+            if record.seq < seq {
+                return Err((kind.into(), Problem::Repeated));
+            }
             let lost = later.iter().find_map(|l| open(l).ok().filter(|r| r.seq == seq));
             return Err(match lost {
                 Some(lost) => (lost.event.kind().into(), Problem::Moved { found: record.seq }),
-                None if record.seq < seq => (kind.into(), Problem::Repeated),
                 None => ("unknown".into(), Problem::Missing { found: record.seq }),
             });
         }

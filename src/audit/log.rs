@@ -2,8 +2,8 @@
 
 use super::chain::{Chain, START};
 use super::side::SideFiles;
-use super::{AuditError, Change, Event, Opened, State, canonical, folder, sync_folder};
-use crate::model::{Edit, Existing};
+use super::{AuditError, Change, Event, ModelDigest, Opened, Saved, State, canonical, folder, near, sync_folder};
+use crate::model::{Edit, Existing, Model};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fs::{File, TryLockError};
@@ -72,9 +72,9 @@ impl Log {
         builder.prefix(".fixcon-").suffix(".tmp");
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder(path)).map_err(io)?;
+        let file = builder.tempfile_in(folder(path)).map_err(io)?;
         lock(path, file.as_file())?;
-        file.write_all(line.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+        file.as_file().write_all(line.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
         let file = match existing {
             Existing::Replace => file.persist(path).map_err(|e| io(e.error))?,
             Existing::Refuse => file.persist_noclobber(path).map_err(|e| match e.error.kind() {
@@ -166,6 +166,20 @@ impl Log {
             Change::Model(record) => Ok(Some(record.edit(&mut |name| self.side.load(name))?)),
             Change::Recipe(_) => Ok(None),
         }
+    }
+
+    /// Writes the model with the edits that are made, stamped with the log's name, and records it. `recipe` goes with it, as TOML.
+    ///
+    /// # Errors
+    /// When the model cannot be written; then nothing is recorded. When it cannot be recorded; then the model is there all the same.
+    pub fn save(&mut self, model: &Model, path: &Path, existing: Existing, recipe: Option<String>) -> Result<Saved, AuditError> {
+        let edits = self.state.made();
+        let (model, metadata) = super::stamp(model, &self.path, edits.len());
+        let sha256 = model.save(path, existing)?;
+        let external = model.external_sha256()?.into_iter().collect();
+        let saved = Saved { model: ModelDigest { path: near(&self.path, path), sha256, external }, edits, metadata, recipe };
+        self.append(Event::Saved(saved.clone()))?;
+        Ok(saved)
     }
 
     /// What the log says altogether.

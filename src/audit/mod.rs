@@ -24,8 +24,8 @@ pub use error::{AuditError, Problem};
 pub use log::{Log, Resumed};
 pub use recipe::RecipeChange;
 pub use record::{
-    Applied, By, CategoryId, Change, Closed, Decided, Decision, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Record, Saved,
-    Subset, Suspected, Undone,
+    Applied, By, CategoryId, Change, Closed, Decided, Decision, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Record,
+    Saved, Subset, Suspected, Undone,
 };
 pub use replay::{Check, Replayed, replay, stamp};
 pub use state::{Edited, State};

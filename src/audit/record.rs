@@ -1,12 +1,13 @@
 //! The records of a log.
 
-use super::{FileDigest, ImagesDigest, ModelDigest};
+use super::{AuditError, FileDigest, ImagesDigest, ModelDigest};
 use crate::localize::{Category, Kind};
-use crate::model::EditRecord;
+use crate::model::{EditRecord, Model};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -90,6 +91,25 @@ pub struct Opened {
     /// Flags of the command that change what it does, in words; the case file says the rest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
+}
+
+impl Opened {
+    /// What is known of a session from its files; recipes and options are still to be put in.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn of(log: &Path, source: &Model, target: &Model, case: Option<&Path>, images: ImagesDigest) -> Result<Self, AuditError> {
+        Ok(Self {
+            program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
+            source: ModelDigest::of(log, source)?,
+            target: ModelDigest::of(log, target)?,
+            case: case.map(|file| FileDigest::of(log, file)).transpose()?,
+            images,
+            source_recipe: None,
+            target_recipe: None,
+            options: BTreeMap::new(),
+        })
+    }
 }
 
 /// Models were compared on images.

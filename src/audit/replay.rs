@@ -1,7 +1,7 @@
 //! Making the saved model again from the log and the target, and comparing digests.
 
 use super::chain::Chain;
-use super::digest::{ModelDigest, far};
+use super::digest::{ModelDigest, far, file_sha256};
 use super::side::SideFiles;
 use super::{AuditError, Change, Edited, Event, Problem, Record, Saved, State};
 use crate::model::Model;
@@ -50,6 +50,12 @@ impl Replayed {
     /// Whether every saved model was made again to the bit.
     pub fn is_same(&self) -> bool {
         self.checks.iter().all(|c| c.same)
+    }
+
+    /// Whether the file that was saved last is still the one that was written; `None` when it is not there.
+    pub fn is_file_same(&self, log: &Path) -> Option<bool> {
+        let saved = self.state.saved.as_ref()?;
+        Some(file_sha256(&far(log, &saved.model.path)).ok()? == saved.model.sha256)
     }
 }
 

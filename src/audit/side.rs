@@ -35,8 +35,8 @@ impl SideFiles {
         builder.prefix(".fixcon-").suffix(".tmp");
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(&self.folder).map_err(io)?;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+        let file = builder.tempfile_in(&self.folder).map_err(io)?;
+        file.as_file().write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
         file.persist(&path).map_err(|e| io(e.error))?;
         sync_folder(&self.folder);
         Ok(name)

@@ -104,8 +104,7 @@ impl State {
 
     fn decide(&mut self, decided: &Decided) -> Result<(), String> {
         let made = self.is_made(decided.proposal);
-        let (_, last) =
-            self.proposals.get_mut(&decided.proposal).ok_or_else(|| format!("proposal {} was never made", decided.proposal))?;
+        let (_, last) = self.proposals.get_mut(&decided.proposal).ok_or_else(|| format!("proposal {} was never made", decided.proposal))?;
         if made && decided.decision != Decision::Accept {
             return Err(format!("the edit of proposal {} is made; it must be taken back first", decided.proposal));
         }
