@@ -25,13 +25,13 @@ fn child_decides_for_ever() {
     log.append(Event::Opened(again)).unwrap();
     // An edit that was proposed or decided on, and not made, comes once more.
     for number in made(log.state()).len() as u32 + 1.. {
-        let size = if number % 3 == 0 { 20_000 } else { 2 };
+        let size = if number.is_multiple_of(3) { 20_000 } else { 2 };
         let tensor = tensor(&format!("t{number}"), &vec![number as f32; size]);
         let change = log.model_change(&Edit::AddInitializer { tensor }).unwrap();
         log.append(proposed(number, "add a tensor")).unwrap();
         log.append_all(&[decided(number, Decision::Accept, &note(number)), applied(number, "add a tensor", vec![change])]).unwrap();
         writeln!(out, "\nmade {number}").and_then(|()| out.flush()).unwrap();
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             log.append(undone(number)).unwrap();
             writeln!(out, "\nundone {number}").and_then(|()| out.flush()).unwrap();
         }
@@ -98,7 +98,7 @@ fn number(line: &str) -> u32 {
 }
 
 fn note(number: u32) -> String {
-    if number % 5 == 0 { "n".repeat(300_000) } else { format!("note {number}") }
+    if number.is_multiple_of(5) { "n".repeat(300_000) } else { format!("note {number}") }
 }
 
 /// Edits that were ever made, in order.
