@@ -16,6 +16,7 @@ mod record;
 mod replay;
 mod side;
 mod state;
+mod words;
 
 pub use canonical::canonical;
 pub use chain::Chain;

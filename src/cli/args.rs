@@ -2,7 +2,9 @@
 
 use super::check::CheckArgs;
 use super::localize::LocalizeArgs;
+use super::log::LogArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
+use super::replay::ReplayArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -27,6 +29,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Find the layers that introduce the error, and say why: exit code 0 when nothing is wrong, 1 when something is
     Localize(LocalizeArgs),
+    /// Make the repaired model again from its audit log: exit code 0 when it is the same to the bit, 1 when not, 2 when the log is refused
+    Replay(ReplayArgs),
+    /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
+    Log(LogArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

@@ -6,8 +6,10 @@ mod check;
 mod demos;
 mod failure;
 mod localize;
+mod log;
 mod page;
 mod progress;
+mod replay;
 
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
@@ -15,6 +17,8 @@ pub use check::CheckArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
+pub use log::{LogArgs, LogProblem, LogReport};
+pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 
 use anyhow::Result;
 use std::process::ExitCode;
@@ -34,6 +38,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
         Some(Command::Localize(args)) => localize::run(args, &cli.common),
+        Some(Command::Replay(args)) => replay::run(args, &cli.common),
+        Some(Command::Log(args)) => log::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),

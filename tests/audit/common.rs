@@ -99,7 +99,7 @@ pub fn edits(model: &Model) -> Vec<Edit> {
     };
     vec![
         Edit::ReplaceInitializer { tensor: tensor_of },
-        Edit::SetAttribute { node, attribute: AttributeProto::of_float("alpha", 8.413_816e-41) },
+        Edit::SetAttribute { node, attribute: AttributeProto::of_float("alpha", f32::from_bits(60042)) },
         Edit::All(vec![
             Edit::InsertNode { before: None, node: new },
             Edit::AddInitializer { tensor: tensor("fixcon/bias", &[0.1, f32::NAN]) },
