@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn each_kind_changes_its_own_keys() {
-        let base = recipe("resize = \"shorter-side\"\nresize_to = 40\nsize = [32, 32]\nscale = 255.0\nmean = [0.4, 0.5, 0.6]\nstd = [0.2, 0.3, 0.2]");
+        let base = recipe(
+            "resize = \"shorter-side\"\nresize_to = 40\nsize = [32, 32]\nscale = 255.0\nmean = [0.4, 0.5, 0.6]\nstd = [0.2, 0.3, 0.2]",
+        );
         for seed in 0..20 {
             for kind in Kind::ALL {
                 let Some(made) = inject_recipe(&base, *kind, seed) else {
