@@ -10,12 +10,14 @@ mod graph;
 mod input;
 mod norms;
 mod pictures;
+mod recipes;
 mod scene;
 mod shapes;
 mod truth;
 mod weights;
 mod windows;
 
+pub use recipes::{InjectedRecipe, inject_recipe};
 pub use truth::{Injected, Truth};
 
 use super::Kind;
