@@ -1,0 +1,19 @@
+//! The screen: state, update, and one file a pane under `view/`. The one layer that knows ratatui.
+//!
+//! The thread that draws does nothing else: it waits for an input, makes a new state of it, and draws. Engine, pictures and the
+//! keyboard have threads of their own.
+
+pub mod commands;
+pub mod demos;
+pub mod derived;
+pub mod keys;
+pub mod lanes;
+pub mod layout;
+pub mod lines;
+mod overlay;
+pub mod picture;
+pub mod state;
+pub mod text;
+pub mod theme;
+pub mod update;
+pub mod view;
