@@ -50,9 +50,14 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// Nothing to show.
+    pub fn clear(&mut self) {
+        *self = Self { names: self.names, ..Self::default() };
+    }
+
     /// Another sheet: forgets what was open, keeps no cursor.
     pub fn reset(&mut self, sheet: &Sheet) {
-        *self = Self { names: self.names, ..Self::default() };
+        self.clear();
         self.layout(sheet);
     }
 

@@ -3,6 +3,7 @@
 //! The thread that draws does nothing else: it waits for an input, makes a new state of it, and draws. Engine, pictures and the
 //! keyboard have threads of their own.
 
+mod app;
 pub mod commands;
 pub mod demos;
 pub mod derived;
@@ -13,7 +14,10 @@ pub mod lines;
 mod overlay;
 pub mod picture;
 pub mod state;
+mod terminal;
 pub mod text;
 pub mod theme;
 pub mod update;
 pub mod view;
+
+pub use app::{Options, run};

@@ -10,7 +10,7 @@ use super::picture::Picture;
 use super::state::{Effect, Overlay, Pane, Screen, State};
 use super::theme::Look;
 use crate::session::{Command, Sign, Standing, Tone};
-use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Size;
 use std::path::PathBuf;
 
@@ -31,8 +31,10 @@ pub enum Input {
     Picture(Picture),
     /// The terminal said what its background is.
     Background(Look),
-    /// A signal asks to leave, or to go to the background.
-    Signal(Action),
+    /// The terminal is gone, or a signal asks to leave: no questions.
+    Leave,
+    /// Nothing that matters.
+    Nothing,
     /// The terminal is ours again: draw everything.
     Redraw,
 }
@@ -60,7 +62,8 @@ pub fn update(state: &mut State, input: Input) -> Vec<Effect> {
             }
         }
         Input::Background(look) => state.theme.look = look,
-        Input::Signal(action) => act(state, action, &mut effects),
+        Input::Leave => effects.extend([Effect::Engine(Command::Quit), Effect::Quit]),
+        Input::Nothing => {}
         Input::Redraw => effects.push(Effect::Redraw),
     }
     settle(state, &mut effects);
@@ -121,7 +124,7 @@ fn on_engine(state: &mut State, prepared: Prepared) {
             if same { state.graph.layout(sheet) } else { state.graph.reset(sheet) }
             state.inspected = None;
         }
-        (None, _) => state.graph = super::lines::Graph { names: state.graph.names, ..Default::default() },
+        (None, _) => state.graph.clear(),
     }
     if now.findings.is_some() && before.findings.is_none() {
         select_suspect(state, 0);
@@ -195,12 +198,12 @@ fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     }
     match action {
         Some(action) => act(state, action, effects),
-        None if short.code == ratatui::crossterm::event::KeyCode::Esc => {
+        None if short.code == KeyCode::Esc => {
             state.search.clear();
             state.zoomed = false;
         }
         None if state.screen == Screen::Demos => {
-            if let ratatui::crossterm::event::KeyCode::Char(c @ '1'..='9') = short.code {
+            if let KeyCode::Char(c @ '1'..='9') = short.code {
                 let at = c as usize - '1' as usize;
                 if at < state.demos.len() {
                     state.demo = at;
