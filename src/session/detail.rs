@@ -4,7 +4,6 @@ use super::bench::Bench;
 use super::sheet::{Cell, Sheet};
 use super::words;
 use crate::align::{candidates, relative_error};
-use crate::model::NodeExt;
 use crate::run::{Network, OpId, Value};
 use std::collections::BTreeMap;
 

@@ -204,6 +204,7 @@ impl Core {
                 }
             }
             Command::Quit => {}
+            _ => self.fail("faults cannot be looked for yet"),
         }
     }
 

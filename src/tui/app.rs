@@ -56,8 +56,10 @@ pub fn run(options: Options) -> io::Result<()> {
         let inputs = inputs.clone();
         Maker::start(move |picture| drop(inputs.send(Input::Picture(picture))))?
     };
-    // The first screen is there; now there is time to ask.
+    // The first screen is there; now there is time to ask. A terminal that does not know the question may print it.
     let answer = terminal::ask(PATIENCE);
+    tty.clear()?;
+    tty.draw(|buffer| view::draw(&state, buffer))?;
     if let Some(picker) = answer.picker {
         pictures.use_picker(picker);
     }

@@ -219,11 +219,11 @@ impl KeyMap {
     }
 }
 
-/// What the key bar offers in a pane, the most useful first.
+/// What the key bar offers in a pane, the most useful first; palette, help and quit are always there.
 pub fn offered(state: &State) -> Vec<Action> {
     use Action::*;
     if state.screen == Screen::Demos {
-        return vec![Details, OpenCase, Up, Down, Theme, Palette, Help, Quit];
+        return vec![Details, OpenCase, Up, Down, Theme];
     }
     let mut out = Vec::new();
     if state.snapshot.work.is_some() && state.snapshot.findings.is_none() {
@@ -249,7 +249,7 @@ pub fn offered(state: &State) -> Vec<Action> {
         Pane::Graph => out.extend([Details, Search, Worst, FoldAll]),
         _ => out.push(Zoom),
     }
-    out.extend([NextPane, Palette, Help, Quit]);
+    out.push(NextPane);
     out
 }
 

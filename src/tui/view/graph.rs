@@ -23,8 +23,8 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(width: usize) -> Self {
-        let error_width = if width >= 96 { 15 } else if width >= 76 { 9 } else { 0 };
+    fn new(width: usize, measured: bool) -> Self {
+        let error_width = if !measured { 0 } else if width >= 96 { 15 } else if width >= 76 { 9 } else { 0 };
         let strip = 2;
         let side = width.saturating_sub(3 + error_width + strip) / 2;
         let error = width.saturating_sub(error_width + strip);
@@ -49,7 +49,8 @@ pub fn sign(state: &State, sign: Sign) -> (&'static str, Style) {
 pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let inner = open_frame(state, panes, Pane::Graph, area, Vec::new(), buffer);
-    let columns = Columns::new(inner.width as usize);
+    let measured = state.snapshot.sheet.as_ref().is_some_and(|s| s.aligned);
+    let columns = Columns::new(inner.width as usize, measured);
     if panes.framed {
         let names = state.snapshot.case.as_ref().map(|c| (c.source.as_str(), c.target.as_str())).unwrap_or_default();
         let over = Rect::new(inner.x, area.y, inner.width, 1);

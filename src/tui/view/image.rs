@@ -45,19 +45,19 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     };
     put(buffer, side, 0, 1, &format!("{sign} {words}"), theme.style(role));
     if let Some(truth) = &flip.truth {
-        put(buffer, side, 3 + text::width(words), 1, &format!("truth: {truth}"), theme.style(Role::Dim));
+        put(buffer, side, 0, 2, &text::clip(&format!("truth: {truth}"), side.width as usize), theme.style(Role::Dim));
     }
     let truth = flip.truth.as_deref();
     let list = |side: Rect, y: usize, name: &str, opinion: &Opinion, buffer: &mut Buffer| opinion_list(state, side, y, name, opinion, truth, buffer);
-    if side.width >= 44 || side.height < 15 {
+    if side.width >= 44 || side.height < 19 {
         let half = side.width / 2;
         let left = Rect { width: half.saturating_sub(1), ..side };
         let right = Rect { x: side.x + half, width: side.width - half, ..side };
-        list(left, 3, "source", &flip.source, buffer);
-        list(right, 3, "target", &flip.target, buffer);
+        list(left, 4, "source", &flip.source, buffer);
+        list(right, 4, "target", &flip.target, buffer);
     } else {
-        list(side, 3, "source", &flip.source, buffer);
-        list(side, 11, "target", &flip.target, buffer);
+        list(side, 4, "source", &flip.source, buffer);
+        list(side, 12, "target", &flip.target, buffer);
     }
 }
 

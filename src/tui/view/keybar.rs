@@ -2,7 +2,7 @@
 
 use super::put;
 use crate::session::Tone;
-use crate::tui::commands::offered;
+use crate::tui::commands::{Action, offered};
 use crate::tui::state::{Overlay, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -32,17 +32,21 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, 1, 0, &text::clip(&toast.text, (area.width as usize).saturating_sub(2)), theme.style(tone(toast.tone)));
         return None;
     }
+    let width = |action: &Action| text::width(&state.keys.key(*action)) + 1 + text::width(action.spec().short);
+    let offered = offered(state);
+    // Help and the palette are there on the narrowest screen.
+    let last = [Action::Palette, Action::Help, Action::Quit];
+    let mut room = (area.width as usize).saturating_sub(1 + last.iter().map(|a| width(a) + 2).sum::<usize>());
     let mut x = 1;
-    for action in offered(state) {
+    for action in offered.into_iter().chain(last) {
         let key = state.keys.key(action);
-        let name = action.spec().short;
-        let room = (area.width as usize).saturating_sub(x + 1);
-        if key.is_empty() || text::width(&key) + 1 + text::width(name) > room {
-            continue;
+        if !last.contains(&action) {
+            let Some(left) = room.checked_sub(width(&action) + 2).filter(|_| !key.is_empty()) else { continue };
+            room = left;
         }
         let possible = action.possible(state).is_ok();
         x = put(buffer, area, x, 0, &key, theme.style(if possible { Role::Key } else { Role::Faint }));
-        x = put(buffer, area, x + 1, 0, name, theme.style(if possible { Role::Text } else { Role::Faint })) + 2;
+        x = put(buffer, area, x + 1, 0, action.spec().short, theme.style(if possible { Role::Text } else { Role::Faint })) + 2;
     }
     None
 }
