@@ -17,7 +17,11 @@ const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
 fn draw(state: &State) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(state.size.width, state.size.height)).expect("a test terminal");
-    terminal.draw(|frame| drop(view::draw(state, frame.buffer_mut()))).expect("it draws");
+    terminal
+        .draw(|frame| {
+            view::draw(state, frame.buffer_mut());
+        })
+        .expect("it draws");
     terminal.backend().buffer().clone()
 }
 
@@ -143,9 +147,9 @@ fn a_terminal_that_is_too_small_says_so() {
 
 #[test]
 fn every_size_draws_without_a_panic() {
-    for width in (40..220).step_by(7) {
-        for height in (10..70).step_by(5) {
-            for snapshot in [opening, comparing, localized, accepted, done] {
+    for width in (40..220).step_by(23) {
+        for height in (10..70).step_by(11) {
+            for snapshot in [opening, comparing, localized, done] {
                 let mut state = state(snapshot(), width, height);
                 draw(&state);
                 for keys in [&["tab"][..], &["tab", "+"], &["?"], &["esc", ":"], &["esc", "enter", "z"]] {

@@ -3,6 +3,7 @@
 use super::check::CheckArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
+use super::debug::DebugArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
@@ -36,6 +37,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
+    /// Open a case on the screen: find the fault, decide on each repair, save
+    Debug(DebugArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

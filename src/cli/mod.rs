@@ -3,6 +3,7 @@
 mod args;
 mod case;
 mod check;
+mod debug;
 mod demos;
 mod failure;
 mod localize;
@@ -15,6 +16,7 @@ mod replay;
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
+pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
@@ -43,9 +45,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
+        Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
+        None if debug::has_terminal() => debug::run(&DebugArgs::default(), &cli.common),
         None => demos::run_first(&cli.common),
     }
 }

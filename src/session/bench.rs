@@ -1,7 +1,7 @@
 //! Two models made ready to be compared: what both say of an image.
 
-use super::snapshot::{Load, Opinion, Scored};
 use super::sheet::Shapes;
+use super::snapshot::{Load, Opinion, Scored};
 use crate::compare::{self, Chosen, CompareError, Comparison, softmax};
 use crate::dataset::{Case, DatasetError, Feed, ImageSet};
 use crate::model::{Model, harmless};
@@ -67,7 +67,11 @@ pub fn describe(network: &Network) -> Load {
     let parameters = model.initializers().map(|t| size(&t.dims)).fold(0, u64::saturating_add);
     let proto = model.proto();
     let producer = harmless(&format!("{} {}", proto.producer_name(), proto.producer_version())).trim().to_string();
-    Load::Ready { nodes: model.index().nodes().len(), parameters, producer: if producer.is_empty() { "an unnamed program".into() } else { producer } }
+    Load::Ready {
+        nodes: model.index().nodes().len(),
+        parameters,
+        producer: if producer.is_empty() { "an unnamed program".into() } else { producer },
+    }
 }
 
 impl Bench {

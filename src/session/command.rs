@@ -1,5 +1,6 @@
 //! What one can ask of the engine.
 
+use crate::dataset::Case;
 use std::path::PathBuf;
 
 /// What one can ask of the engine. Everything is answered by snapshots.
@@ -7,6 +8,8 @@ use std::path::PathBuf;
 pub enum Command {
     /// Opens a case file; what was open is closed.
     Open(PathBuf),
+    /// Opens a case that is in no file.
+    OpenCase(Box<Case>),
     /// Works out the details of a row of the sheet, for one of the case's images.
     Inspect {
         /// Row of the sheet.

@@ -176,7 +176,9 @@ fn weights(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, p
         let show = |v: &Option<Value>| match v {
             None => String::new(),
             Some(v) if v.len() == 1 => words::number(v.to_f32().first().copied().unwrap_or_default()),
-            Some(v) if v.len() <= 8 && !v.is_float() => format!("[{}]", v.to_i64().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            Some(v) if v.len() <= 8 && !v.is_float() => {
+                format!("[{}]", v.to_i64().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
             Some(v) => words::shape(v.shape()),
         };
         let (x, mut y) = (show(&a), show(&b));

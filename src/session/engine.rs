@@ -196,7 +196,11 @@ impl Core {
     fn obey(&mut self, command: Command) {
         self.snap.error = None;
         match command {
-            Command::Open(path) => self.open(&path),
+            Command::Open(path) => {
+                let path = if path.is_dir() { path.join("case.toml") } else { path };
+                self.open(path.clone(), move || Case::open(&path).map_err(|e| e.to_string()));
+            }
+            Command::OpenCase(case) => self.open(case.target.clone(), move || Ok(*case)),
             Command::Inspect { row, image } => self.inspect(row, image),
             Command::Cancel => {
                 if self.stop_job() {
@@ -247,11 +251,11 @@ impl Core {
         }
     }
 
-    fn open(&mut self, path: &Path) {
+    /// Opens a case, named after this file until its title is known.
+    fn open(&mut self, path: PathBuf, read: impl FnOnce() -> Result<Case, String> + Send + 'static) {
         self.stop_job();
         self.last_job += 1;
         let number = self.last_job;
-        let path = if path.is_dir() { path.join("case.toml") } else { path.to_path_buf() };
         self.open = Some(Open { number, case: None, source: None, target: None, images: None, bench: None });
         self.inspecting = None;
         let name = path.parent().and_then(Path::file_name).unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -265,8 +269,8 @@ impl Core {
         };
         self.log(Tone::Plain, format!("opening {}", path.display()));
         let max_mem = self.options.run.max_mem;
-        self.spawn(number, Arc::default(), move |to| match Case::open(&path) {
-            Err(why) => to.tell(News::Failed(why.to_string())),
+        self.spawn(number, Arc::default(), move |to| match read() {
+            Err(why) => to.tell(News::Failed(why)),
             Ok(case) => {
                 to.tell(News::Case(Box::new(case.clone())));
                 std::thread::scope(|scope| {

@@ -13,6 +13,4 @@ pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};
 pub use sheet::{Cell, Row, Shapes, Sheet, Sign};
-pub use snapshot::{
-    CaseInfo, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,
-};
+pub use snapshot::{CaseInfo, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work};

@@ -125,13 +125,25 @@ fn dtype_name(number: i32) -> Option<String> {
 /// A number with no more digits than mean something: `0.43`, `1.8e-7`, `6`.
 pub fn number(x: f32) -> String {
     if !x.is_finite() {
-        return if x.is_nan() { "NaN".into() } else if x > 0.0 { "∞".into() } else { "-∞".into() };
+        return if x.is_nan() {
+            "NaN".into()
+        } else if x > 0.0 {
+            "∞".into()
+        } else {
+            "-∞".into()
+        };
     }
     let size = x.abs();
     if x == x.trunc() && size < 1e6 {
         format!("{x:.0}")
     } else if (0.01..1e4).contains(&size) {
-        let text = if size >= 100.0 { format!("{x:.0}") } else if size >= 1.0 { format!("{x:.2}") } else { format!("{x:.3}") };
+        let text = if size >= 100.0 {
+            format!("{x:.0}")
+        } else if size >= 1.0 {
+            format!("{x:.2}")
+        } else {
+            format!("{x:.3}")
+        };
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
     } else {
         format!("{x:.1e}")
@@ -174,7 +186,17 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_mean_something() {
-        for (x, text) in [(0.0, "0"), (6.0, "6"), (0.43, "0.43"), (0.5, "0.5"), (1.8e-7, "1.8e-7"), (12.345, "12.35"), (250.7, "251"), (3.2e7, "3.2e7"), (-0.25, "-0.25")] {
+        for (x, text) in [
+            (0.0, "0"),
+            (6.0, "6"),
+            (0.43, "0.43"),
+            (0.5, "0.5"),
+            (1.8e-7, "1.8e-7"),
+            (12.345, "12.35"),
+            (250.7, "251"),
+            (3.2e7, "3.2e7"),
+            (-0.25, "-0.25"),
+        ] {
             assert_eq!(number(x), text);
         }
         assert_eq!(number(f32::NAN), "NaN");

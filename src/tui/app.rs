@@ -12,7 +12,6 @@ use super::view;
 use crate::session::{Command, Engine, EngineOptions};
 use ratatui::crossterm::event::{self, Event};
 use std::io;
-use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,8 +22,8 @@ const PATIENCE: Duration = Duration::from_millis(150);
 /// What the screen begins with.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// A case to open at once; without one the demonstrations are listed.
-    pub case: Option<PathBuf>,
+    /// What the engine is asked for at once; without it the demonstrations are listed.
+    pub open: Option<Command>,
     /// The demonstrations.
     pub demos: Vec<Demo>,
     /// Colours; asked of environment and terminal when absent.
@@ -46,9 +45,9 @@ pub fn run(options: Options) -> io::Result<()> {
     let engine = Engine::start(options.engine, publish(inputs.clone()))?;
     let mut tty = Tty::open()?;
     let mut state = State::new(tty.size()?, theme, options.keys, options.demos);
-    if let Some(case) = options.case {
+    if let Some(command) = options.open {
         state.screen = Screen::Case;
-        engine.send(Command::Open(case));
+        engine.send(command);
     }
     tty.draw(|buffer| view::draw(&state, buffer))?;
 

@@ -140,7 +140,11 @@ impl Action {
             Self::Accept | Self::Reject | Self::Skip => {
                 when(in_case, case_only)?;
                 let Some(proposal) = state.proposal() else {
-                    return Err(if snap.findings.is_none() { "faults were not looked for yet" } else { "there is no proposal for this suspect" });
+                    return Err(if snap.findings.is_none() {
+                        "faults were not looked for yet"
+                    } else {
+                        "there is no proposal for this suspect"
+                    });
                 };
                 when(proposal.standing != Standing::Accepted, "it is accepted already; u takes it back")
             }
@@ -158,8 +162,17 @@ impl Action {
                 when(state.suspect_count() > 0, "there is no suspect")
             }
             Self::NextImage | Self::PreviousImage => when(!snap.images.flips.is_empty(), "no label differs"),
-            Self::Worst => when(snap.sheet.as_ref().is_some_and(|s| s.rows.iter().any(|r| r.isolated.is_some())), "no region was measured yet"),
-            Self::Details | Self::Fold | Self::FoldAll | Self::Producer | Self::Consumer | Self::Search | Self::Bookmark | Self::SideLeft => {
+            Self::Worst => {
+                when(snap.sheet.as_ref().is_some_and(|s| s.rows.iter().any(|r| r.isolated.is_some())), "no region was measured yet")
+            }
+            Self::Details
+            | Self::Fold
+            | Self::FoldAll
+            | Self::Producer
+            | Self::Consumer
+            | Self::Search
+            | Self::Bookmark
+            | Self::SideLeft => {
                 if self == Self::Details && state.screen == Screen::Demos {
                     return Ok(());
                 }

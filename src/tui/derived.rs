@@ -44,10 +44,16 @@ impl Derived {
             named.collect()
         };
         let names = [name(false), name(true)];
-        let mut haystack: Vec<String> = sheet.rows.iter().enumerate().map(|(i, r)| {
-            let text = |c: &Option<Cell>| c.as_ref().map(|c| c.text.as_str()).unwrap_or_default().to_string();
-            format!("{} {} {} {} {} {}", text(&r.source), text(&r.target), names[0][i], names[1][i], r.sign.name(), r.why).to_lowercase()
-        }).collect();
+        let mut haystack: Vec<String> = sheet
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(i, r)| {
+                let text = |c: &Option<Cell>| c.as_ref().map(|c| c.text.as_str()).unwrap_or_default().to_string();
+                format!("{} {} {} {} {} {}", text(&r.source), text(&r.target), names[0][i], names[1][i], r.sign.name(), r.why)
+                    .to_lowercase()
+            })
+            .collect();
         if let Some(findings) = findings {
             for suspect in &findings.suspects {
                 let row = suspect.region.map_or(Some(0), |r| sheet.row_of_region(r));
@@ -74,11 +80,11 @@ fn links(sheet: &Sheet) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
                 maker.insert(*v, row);
             }
         }
-        for row in 0..count {
+        for (row, makers) in up.iter_mut().enumerate() {
             let skip = !right && sheet.rows[row].target.is_some();
             for from in cell(row).into_iter().flat_map(|c| &c.reads).filter_map(|v| maker.get(v)) {
-                if !skip && *from != row && !up[row].contains(from) {
-                    up[row].push(*from);
+                if !skip && *from != row && !makers.contains(from) {
+                    makers.push(*from);
                 }
                 let skip = !right && sheet.rows[*from].target.is_some();
                 if !skip && *from != row && !down[*from].contains(&row) {

@@ -225,7 +225,17 @@ mod tests {
     fn clean_runs_fold_and_the_fault_keeps_its_neighbours() {
         let mut g = Graph::default();
         g.layout(&sheet(&signs()));
-        let lines = [Line::Row(0), Line::Fold(1, 12), Line::Row(13), Line::Row(14), Line::Row(15), Line::Row(16), Line::Row(17), Line::Fold(18, 28), Line::Row(29)];
+        let lines = [
+            Line::Row(0),
+            Line::Fold(1, 12),
+            Line::Row(13),
+            Line::Row(14),
+            Line::Row(15),
+            Line::Row(16),
+            Line::Row(17),
+            Line::Fold(18, 28),
+            Line::Row(29),
+        ];
         assert_eq!(g.lines, lines);
     }
 

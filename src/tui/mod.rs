@@ -21,3 +21,6 @@ pub mod update;
 pub mod view;
 
 pub use app::{Options, run};
+pub use commands::KeyMap;
+pub use demos::Demo;
+pub use theme::{Look, Theme};

@@ -40,7 +40,9 @@ fn edit(input: &mut TextInput, key: KeyEvent) -> bool {
 /// Text pasted into a line.
 pub fn paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
-        Some(Overlay::Palette { input, .. } | Overlay::Note { input, .. } | Overlay::Search { input, .. } | Overlay::Path { input, .. }) => input,
+        Some(
+            Overlay::Palette { input, .. } | Overlay::Note { input, .. } | Overlay::Search { input, .. } | Overlay::Path { input, .. },
+        ) => input,
         _ => return,
     };
     for c in text.chars().filter(|c| !c.is_control()) {

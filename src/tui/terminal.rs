@@ -11,7 +11,7 @@ use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
-use ratatui::layout::{Position, Size};
+use ratatui::layout::{Position, Rect, Size};
 use ratatui_image::picker::cap_parser::{Parser, QueryStdioOptions, Response};
 use ratatui_image::picker::{Picker, ProtocolType};
 use std::io::{self, BufWriter, Read, Stdout, Write};
@@ -90,7 +90,9 @@ impl Tty {
     /// # Errors
     /// When the terminal is gone.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // `Terminal::clear` would ask for the cursor's place and wait for an answer.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Gives the terminal back, stops the whole job, and takes the terminal again when it goes on.
@@ -101,7 +103,7 @@ impl Tty {
         give_back();
         stop_job()?;
         take()?;
-        self.terminal.clear()
+        self.clear()
     }
 }
 
@@ -180,7 +182,9 @@ pub fn ask(patience: Duration) -> Answer {
                     }
                 }
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => std::thread::sleep(Duration::from_millis(2)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                std::thread::sleep(Duration::from_millis(2))
+            }
             Err(_) => break,
         }
     }

@@ -224,7 +224,9 @@ mod tests {
     #[test]
     fn without_colour_no_style_has_one() {
         let theme = Theme { depth: Depth::Mono, ..Theme::default() };
-        for role in [Role::Text, Role::Dim, Role::Faint, Role::Accent, Role::Selected, Role::Good, Role::Bad, Role::Warn, Role::Proposed, Role::Key] {
+        for role in
+            [Role::Text, Role::Dim, Role::Faint, Role::Accent, Role::Selected, Role::Good, Role::Bad, Role::Warn, Role::Proposed, Role::Key]
+        {
             let style = theme.style(role);
             assert!(style.fg.is_none() && style.bg.is_none(), "{role:?}");
         }

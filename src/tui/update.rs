@@ -120,8 +120,13 @@ fn on_engine(state: &mut State, prepared: Prepared) {
     match (&now.sheet, &before.sheet) {
         (Some(sheet), Some(old)) if std::sync::Arc::ptr_eq(sheet, old) => {}
         (Some(sheet), old) => {
-            let same = now.generation == before.generation && old.as_ref().is_some_and(|o| o.aligned == sheet.aligned && o.rows.len() == sheet.rows.len());
-            if same { state.graph.layout(sheet) } else { state.graph.reset(sheet) }
+            let same = now.generation == before.generation
+                && old.as_ref().is_some_and(|o| o.aligned == sheet.aligned && o.rows.len() == sheet.rows.len());
+            if same {
+                state.graph.layout(sheet)
+            } else {
+                state.graph.reset(sheet)
+            }
             state.inspected = None;
         }
         (None, _) => state.graph.clear(),

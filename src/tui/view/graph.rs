@@ -24,7 +24,15 @@ struct Columns {
 
 impl Columns {
     fn new(width: usize, measured: bool) -> Self {
-        let error_width = if !measured { 0 } else if width >= 96 { 15 } else if width >= 76 { 9 } else { 0 };
+        let error_width = if !measured {
+            0
+        } else if width >= 96 {
+            15
+        } else if width >= 76 {
+            9
+        } else {
+            0
+        };
         let strip = 2;
         let side = width.saturating_sub(3 + error_width + strip) / 2;
         let error = width.saturating_sub(error_width + strip);
@@ -134,9 +142,7 @@ fn draw_line(state: &State, line: Line, area: Rect, y: usize, columns: &Columns,
         }
         Line::Node(at, i) => {
             let Some(row) = sheet.rows.get(at) else { return };
-            for (side, x, cell, network) in
-                [(0, 1, &row.source, &sheet.source), (1, columns.right, &row.target, &sheet.target)]
-            {
+            for (side, x, cell, network) in [(0, 1, &row.source, &sheet.source), (1, columns.right, &row.target, &sheet.target)] {
                 let (Some(cell), Some(network)) = (cell, network) else { continue };
                 let Some(op) = cell.ops.get(i) else { continue };
                 let indent = 2 + state.derived.rails[side].get(at).map_or(0, |r| 2 * r.width().min(lanes(columns.side)));
@@ -155,7 +161,17 @@ fn lanes(side: usize) -> usize {
 }
 
 #[allow(clippy::too_many_arguments)]
-fn draw_side(state: &State, at: usize, cell: Option<&Cell>, side: usize, shown: Sign, area: Rect, y: usize, columns: &Columns, buffer: &mut Buffer) {
+fn draw_side(
+    state: &State,
+    at: usize,
+    cell: Option<&Cell>,
+    side: usize,
+    shown: Sign,
+    area: Rect,
+    y: usize,
+    columns: &Columns,
+    buffer: &mut Buffer,
+) {
     let theme = &state.theme;
     let (x, room) = if side == 0 { (1, columns.side.saturating_sub(1)) } else { (columns.right, columns.side) };
     let edge = x + room;

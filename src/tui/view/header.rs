@@ -16,7 +16,10 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut left = vec![Span::styled(" fixcon ", theme.style(Role::Accent))];
     if state.screen == Screen::Demos {
-        left.push(Span::styled(format!("{}  finds and mends what a model conversion broke", env!("CARGO_PKG_VERSION")), theme.style(Role::Dim)));
+        left.push(Span::styled(
+            format!("{}  finds and mends what a model conversion broke", env!("CARGO_PKG_VERSION")),
+            theme.style(Role::Dim),
+        ));
         return put_line(buffer, area, 0, &Line::from(left));
     }
     let snap = &state.snapshot;
@@ -43,7 +46,8 @@ fn flips(state: &State, wide: bool) -> Vec<Span<'static>> {
         return Vec::new();
     }
     let role = if images.flipped > 0 { Role::Bad } else { Role::Good };
-    let count = if images.at_start > images.flipped { format!("{} → {}", images.at_start, images.flipped) } else { images.flipped.to_string() };
+    let count =
+        if images.at_start > images.flipped { format!("{} → {}", images.at_start, images.flipped) } else { images.flipped.to_string() };
     let mut out = vec![Span::styled(count, theme.style(role)), Span::raw(format!(" of {} flipped", images.done))];
     if wide {
         let share = images.flipped as f64 / images.done as f64;
@@ -62,7 +66,8 @@ fn suspect(state: &State, wide: bool) -> Vec<Span<'static>> {
         return vec![Span::styled("no suspect", theme.style(Role::Good))];
     };
     let kind = suspect.kind.map_or(suspect.category.id(), |k| k.id());
-    let place = if wide { format!("suspect {} of {count}  ", state.suspect + 1) } else { format!("suspect {}/{count} ", state.suspect + 1) };
+    let place =
+        if wide { format!("suspect {} of {count}  ", state.suspect + 1) } else { format!("suspect {}/{count} ", state.suspect + 1) };
     vec![Span::raw(place), Span::styled(kind, theme.style(Role::Proposed))]
 }
 

@@ -56,7 +56,11 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
             let key = Span::styled(text::fill(&keys, 14), theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }));
             out.extend(entry(vec![key], spec.help, columns, state));
             if let Err(why) = possible {
-                out.extend(entry(vec![Span::raw(" ".repeat(14))], &format!("(not now: {why})"), columns, state).into_iter().map(|l| l.style(theme.style(Role::Faint))));
+                out.extend(
+                    entry(vec![Span::raw(" ".repeat(14))], &format!("(not now: {why})"), columns, state)
+                        .into_iter()
+                        .map(|l| l.style(theme.style(Role::Faint))),
+                );
             }
         }
     }

@@ -24,7 +24,13 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         inner = Rect::new(inner.x, inner.y + 1, inner.width, inner.height.saturating_sub(1));
     }
     let Some(flip) = state.flip() else {
-        let text = if images.done == 0 { "images are compared as soon as both models are loaded" } else if images.done < images.of { "no label differs so far" } else { "no label differs" };
+        let text = if images.done == 0 {
+            "images are compared as soon as both models are loaded"
+        } else if images.done < images.of {
+            "no label differs so far"
+        } else {
+            "no label differs"
+        };
         put(buffer, inner, 1, 1, text, theme.style(Role::Dim));
         return;
     };
@@ -48,7 +54,9 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         put(buffer, side, 0, 2, &text::clip(&format!("truth: {truth}"), side.width as usize), theme.style(Role::Dim));
     }
     let truth = flip.truth.as_deref();
-    let list = |side: Rect, y: usize, name: &str, opinion: &Opinion, buffer: &mut Buffer| opinion_list(state, side, y, name, opinion, truth, buffer);
+    let list = |side: Rect, y: usize, name: &str, opinion: &Opinion, buffer: &mut Buffer| {
+        opinion_list(state, side, y, name, opinion, truth, buffer)
+    };
     if side.width >= 44 || side.height < 19 {
         let half = side.width / 2;
         let left = Rect { width: half.saturating_sub(1), ..side };
@@ -88,7 +96,13 @@ fn score(s: &Scored) -> String {
 
 /// `.81`; figures that are no probabilities in full.
 fn short(x: f32) -> String {
-    if (0.0..0.995).contains(&x) { format!(".{:02.0}", (x * 100.0).round()) } else if x <= 1.0 && x > 0.0 { "1.0".into() } else { crate::session::words::number(x) }
+    if (0.0..0.995).contains(&x) {
+        format!(".{:02.0}", (x * 100.0).round())
+    } else if x <= 1.0 && x > 0.0 {
+        "1.0".into()
+    } else {
+        crate::session::words::number(x)
+    }
 }
 
 fn picture(state: &State, area: Rect, buffer: &mut Buffer) {

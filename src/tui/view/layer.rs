@@ -32,7 +32,13 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     let side = columns.saturating_sub(name_width + 4) / 2;
     let dim = theme.style(Role::Dim);
     let pair = |name: &str, a: &str, b: &str, differs: bool, strong: bool| {
-        let style = theme.style(if differs { Role::Bad } else if strong { Role::Text } else { Role::Dim });
+        let style = theme.style(if differs {
+            Role::Bad
+        } else if strong {
+            Role::Text
+        } else {
+            Role::Dim
+        });
         Line::from(vec![
             Span::styled(text::fill(name, name_width), dim),
             Span::raw(" "),
@@ -104,7 +110,11 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
     let room = columns.saturating_sub(10).min(32);
     for (name, bins) in [("source", &a.bins[0]), ("target", &a.bins[1])] {
         let bars: String = squeeze(bins, room).into_iter().map(text::spark).collect();
-        out.push(Line::from(vec![Span::styled(text::fill(if name == "source" { "values" } else { "" }, 9), dim), Span::raw(bars), Span::styled(format!(" {name}"), dim)]));
+        out.push(Line::from(vec![
+            Span::styled(text::fill(if name == "source" { "values" } else { "" }, 9), dim),
+            Span::raw(bars),
+            Span::styled(format!(" {name}"), dim),
+        ]));
     }
     if a.channels.len() > 1 {
         out.push(heat_line(state, "channels", &a.channels, room, &format!(" {}", a.channels.len())));
@@ -151,5 +161,7 @@ fn squeeze(of: &[f64], room: usize) -> Vec<f64> {
     if of.len() <= room || room == 0 {
         return of.to_vec();
     }
-    (0..room).map(|i| of[i * of.len() / room..((i + 1) * of.len() / room).max(i * of.len() / room + 1)].iter().copied().fold(0.0, f64::max)).collect()
+    (0..room)
+        .map(|i| of[i * of.len() / room..((i + 1) * of.len() / room).max(i * of.len() / room + 1)].iter().copied().fold(0.0, f64::max))
+        .collect()
 }

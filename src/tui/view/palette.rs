@@ -26,7 +26,14 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
         let line = 2 + y - top;
         let role = if possible.is_ok() { Role::Text } else { Role::Faint };
         put(buffer, area, 2, line, &text::clip(spec.short, 18), theme.style(role));
-        put(buffer, area, 21, line, &text::clip(&state.keys.keys(*action).join(" "), 12), theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }));
+        put(
+            buffer,
+            area,
+            21,
+            line,
+            &text::clip(&state.keys.keys(*action).join(" "), 12),
+            theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }),
+        );
         let why = possible.err().map(|w| format!("not now: {w}")).unwrap_or_else(|| spec.help.to_string());
         put(buffer, area, 34, line, &text::clip(&why, (area.width as usize).saturating_sub(34)), theme.style(Role::Dim));
         if y == at {

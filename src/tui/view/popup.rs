@@ -30,11 +30,15 @@ pub fn line(state: &State, area: Rect, y: usize, prompt: &str, input: &Input, bu
     let room = (area.width as usize).saturating_sub(x + 1);
     let scroll = input.visual_scroll(room);
     let mut skipped = 0;
-    let visible: String = input.value().chars().skip_while(|c| {
-        let skip = skipped < scroll;
-        skipped += text::width(c.encode_utf8(&mut [0; 4]));
-        skip
-    }).collect();
+    let visible: String = input
+        .value()
+        .chars()
+        .skip_while(|c| {
+            let skip = skipped < scroll;
+            skipped += text::width(c.encode_utf8(&mut [0; 4]));
+            skip
+        })
+        .collect();
     put(buffer, area, x, y, &visible, state.theme.style(Role::Text));
     let at = x + input.visual_cursor().saturating_sub(scroll).min(room);
     Position::new(area.x + at as u16, area.y + y as u16)

@@ -84,7 +84,8 @@ fn diagnosis(theme: &Theme, suspect: &Suspect, words: &str, proposal: Option<&Pr
             continue;
         }
         let gap = columns.saturating_sub(indent + crate::tui::text::width(&text) + right_width);
-        let mut spans = vec![Span::styled(name.clone(), theme.style(Role::Proposed)), Span::raw("  "), Span::raw(text), Span::raw(" ".repeat(gap))];
+        let mut spans =
+            vec![Span::styled(name.clone(), theme.style(Role::Proposed)), Span::raw("  "), Span::raw(text), Span::raw(" ".repeat(gap))];
         spans.append(&mut right);
         out.push(Line::from(spans));
     }
@@ -115,7 +116,12 @@ pub fn evidence(theme: &Theme, p: &Proposal) -> Vec<Span<'static>> {
         out.push(Span::styled(after, theme.style(Role::Dim)));
     };
     if let Some((before, after)) = p.region {
-        part("this region", format!("{} → {}", number(before), number(after)), if after < before { Role::Good } else { Role::Warn }, String::new());
+        part(
+            "this region",
+            format!("{} → {}", number(before), number(after)),
+            if after < before { Role::Good } else { Role::Warn },
+            String::new(),
+        );
     }
     if let Some((before, after)) = p.flips {
         part("flipped", format!("{before} → {after}"), if after < before { Role::Good } else { Role::Warn }, format!(" of {before} tried"));
@@ -136,11 +142,15 @@ fn nothing(state: &State, columns: usize) -> Vec<Line<'static>> {
     match &snap.findings {
         Some(findings) if findings.outcome == Outcome::Clean => {
             out.push(Line::styled("No region stands above the floor: nothing to repair.", theme.style(Role::Good)));
-            out.push(Line::styled(format!("floor {}, threshold {}", number(findings.floor), number(findings.threshold)), theme.style(Role::Dim)));
+            out.push(Line::styled(
+                format!("floor {}, threshold {}", number(findings.floor), number(findings.threshold)),
+                theme.style(Role::Dim),
+            ));
         }
         Some(_) => out.push(Line::raw("No suspect.")),
         None => {
-            let failed = [&snap.source, &snap.target].into_iter().find_map(|l| if let Load::Failed(why) = l { Some(why.clone()) } else { None });
+            let failed =
+                [&snap.source, &snap.target].into_iter().find_map(|l| if let Load::Failed(why) = l { Some(why.clone()) } else { None });
             let text = match (&snap.work, failed.or_else(|| snap.does_not_run.clone())) {
                 (Some(work), _) => format!("{} …", work.name),
                 (None, Some(why)) => why,

@@ -39,10 +39,19 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
     };
     put(buffer, area, 0, y, &saved, theme.style(Role::Text));
     if let Some(log) = &snap.audit_log {
-        put(buffer, area, 0, y + 1, &format!("log {}", text::clip_start(&log.display().to_string(), width.saturating_sub(5))), theme.style(Role::Dim));
+        put(
+            buffer,
+            area,
+            0,
+            y + 1,
+            &format!("log {}", text::clip_start(&log.display().to_string(), width.saturating_sub(5))),
+            theme.style(Role::Dim),
+        );
     }
     let mut x = 0;
-    for (key, what, possible) in [("w", "save", snap.unsaved), ("u", "undo the last", snap.can_undo), ("esc", "back to the graphs", true), ("q", "quit", true)] {
+    for (key, what, possible) in
+        [("w", "save", snap.unsaved), ("u", "undo the last", snap.can_undo), ("esc", "back to the graphs", true), ("q", "quit", true)]
+    {
         if possible {
             x = put(buffer, area, x, y + 2, key, theme.style(Role::Key));
             x = put(buffer, area, x + 1, y + 2, what, theme.style(Role::Text)) + 3;
