@@ -4,6 +4,7 @@ use super::check::CheckArgs;
 use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
+use super::debug::DebugArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
@@ -39,6 +40,8 @@ pub enum Command {
     Log(LogArgs),
     /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds
     Inspect(InspectArgs),
+    /// Open a case on the screen: find the fault, decide on each repair, save
+    Debug(DebugArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

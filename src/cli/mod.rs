@@ -4,6 +4,7 @@ mod args;
 mod case;
 mod check;
 mod child;
+mod debug;
 mod demos;
 mod failure;
 mod inspect;
@@ -17,6 +18,7 @@ mod replay;
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
+pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
 pub use inspect::{InspectArgs, InspectReport, NodeReport};
@@ -51,9 +53,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
         Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
+        Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
+        None if debug::has_terminal() => debug::run(&DebugArgs::default(), &cli.common),
         None => demos::run_first(&cli.common),
     }
 }

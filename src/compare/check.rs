@@ -129,7 +129,10 @@ fn ready(side: Side, model: &Model, feed: &Feed, example: &[Value], options: &Ru
 }
 
 /// The recipes of both sides, with what the models' inputs add to them.
-fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<(Feed, Feed), CompareError> {
+///
+/// # Errors
+/// A recipe that contradicts itself, or none where images need one.
+pub fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<(Feed, Feed), CompareError> {
     let resolve = |keys: &Option<crate::dataset::RecipeKeys>| keys.clone().map(|k| k.resolve()).transpose();
     let recipe = resolve(&case.source_recipe)?;
     if recipe.is_none() && !images.is_tensors() {

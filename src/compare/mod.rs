@@ -10,7 +10,7 @@ mod outputs;
 mod ranking;
 mod report;
 
-pub use check::{CheckOptions, run_check};
+pub use check::{CheckOptions, feeds, run_check};
 pub use error::{CompareError, Side};
 pub use measures::{Distance, NonFinite, is_probabilities, non_finite, softmax, within};
 pub use outputs::{Chosen, Comparison, Judged, Opinion, Ranked};

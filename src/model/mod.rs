@@ -10,6 +10,7 @@ mod error;
 mod external;
 mod file;
 mod finding;
+mod harmless;
 mod index;
 mod inline;
 #[rustfmt::skip]
@@ -29,6 +30,7 @@ pub use attributes::NodeExt;
 pub use check::check;
 pub use edit::Edit;
 pub use error::ModelError;
+pub use harmless::harmless;
 pub use file::{Entry, Graph, Model};
 pub use finding::{Finding, Severity, Subject};
 pub use index::{Index, NodeId, ValueId};

@@ -1,0 +1,38 @@
+//! What one can ask of the engine.
+
+use crate::dataset::Case;
+use std::path::PathBuf;
+
+/// What one can ask of the engine. Everything is answered by snapshots.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Opens a case file; what was open is closed.
+    Open(PathBuf),
+    /// Opens a case that is in no file.
+    OpenCase(Box<Case>),
+    /// Works out the details of a row of the sheet, for one of the case's images.
+    Inspect {
+        /// Row of the sheet.
+        row: usize,
+        /// Index of the image; `None` without one.
+        image: Option<usize>,
+    },
+    /// Stops the work under way.
+    Cancel,
+    /// Looks for the regions that introduce errors.
+    Localize,
+    /// Puts a proposal's edit into the model and runs the images again.
+    Accept(usize),
+    /// Refuses a proposal.
+    Reject(usize, String),
+    /// Puts a proposal off.
+    Skip(usize),
+    /// Takes the last decision back.
+    Undo,
+    /// Does it again.
+    Redo,
+    /// Writes the repaired model; beside the target when no path is given.
+    Save(Option<PathBuf>),
+    /// Ends the session: work stops, the log is closed.
+    Quit,
+}
