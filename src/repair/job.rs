@@ -4,7 +4,7 @@ use super::evaluate::{Evaluation, Labelling};
 use crate::compare::{CompareError, Comparison};
 use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
 use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Remedy, Subject, copy_keys, localize, recipe_keys};
-use crate::model::{Edit, Model, ModelError};
+use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch};
 use std::sync::Arc;
 
@@ -124,8 +124,8 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, or a recipe does not fit the source.
     pub fn open(case: Case, options: JobOptions) -> Result<Self, RepairError> {
-        let source = Model::open(&case.source)?;
-        let original = Model::open(&case.target)?;
+        let source = Model::open(&case.source)?.inlined()?;
+        let original = Model::open(&case.target)?.inlined()?;
         let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
         let (comparison, notes) = Comparison::new(&case.compare, &source, &original)?;
         let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
@@ -181,7 +181,11 @@ impl Job {
     /// Runs the target on all images.
     pub fn reevaluate(&mut self, watch: &dyn Watch) {
         let all: Vec<usize> = (0..self.images.len()).collect();
-        self.target_labels = self.target_as(&self.target, &self.target_feed, "running the target").run(&all, watch);
+        // What a strict runtime refuses does not run, even where ours would go on.
+        self.target_labels = match refused(self.target.model()).into_iter().next() {
+            Some((_, why)) => Evaluation { labels: vec![None; self.images.len()], failure: Some(why) },
+            None => self.target_as(&self.target, &self.target_feed, "running the target").run(&all, watch),
+        };
     }
 
     fn target_as<'a>(&'a self, network: &'a Arc<Network>, feed: &'a Feed, work: &'static str) -> Labelling<'a> {
@@ -227,7 +231,7 @@ impl Job {
             agreeing: (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).collect(),
             flipped: flips.iter().copied().filter(|i| self.usable(*i)).collect(),
             unloadable: self.target_labels.failure.clone(),
-            refused: Vec::new(),
+            refused: refused(self.target.model()).into_iter().filter_map(|(node, why)| Some((node?, why))).collect(),
             outputs: (self.comparison.source.slot, self.comparison.target.slot),
         };
         Ok(localize(&subject, &self.options.localize, watch)?)
@@ -332,6 +336,12 @@ impl Job {
     pub fn standing(&self) -> impl Iterator<Item = &Accepted> {
         self.accepted.iter().filter(|a| !a.undone)
     }
+}
+
+/// What contradicts itself or the specification in a model, with the node where it is one.
+fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
+    let errors = check(model).into_iter().filter(|f| f.severity == Severity::Error);
+    errors.map(|f| (f.node, f.to_string())).collect()
 }
 
 /// Takes the keys that a proposal changes over into a recipe.
