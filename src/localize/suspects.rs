@@ -62,10 +62,12 @@ pub(super) fn find(
             source,
             checks,
             wanted: HashMap::new(),
+            forbidden: None,
             floor: (threshold * 0.9).min(a.tau()),
             layout: blamed.as_ref().is_some_and(|b| b.layout) || !unusual.is_empty(),
         };
         let error = region.isolated.unwrap_or(f32::INFINITY);
+        bench.forbidden = failing.filter(|id| refused.contains(&a.target().op(*id).node)).map(|id| bench.key(id));
         let mut found = if diagnose { search(&bench, error) } else { Vec::new() };
         if diagnose && found.first().is_none_or(|f| !f.remedy.safe) {
             // The pair itself may be one step off: a saturating function hides the difference from what follows.

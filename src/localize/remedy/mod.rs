@@ -92,6 +92,8 @@ pub(super) struct Bench<'a> {
     pub checks: Vec<Check>,
     /// What checked values should be, where that is another thing than their pair says.
     pub wanted: HashMap<ValueId, Vec<Value>>,
+    /// First output of a node that the specification forbids as it is: an edit that leaves it so mends nothing.
+    pub forbidden: Option<String>,
     /// Error at which it is right.
     pub floor: f32,
     /// Whether axes are in the wrong order, rather than values wrong.
@@ -120,6 +122,11 @@ impl Bench<'_> {
     /// Runs a remedy's region; infinite when it cannot be applied or does not run.
     pub fn error(&self, base: &Network, remedy: &Remedy) -> f32 {
         let Ok((model, _)) = base.model().apply(&remedy.edit) else { return f32::INFINITY };
+        if let Some(key) = &self.forbidden
+            && crate::model::check(&model).iter().any(|f| f.severity == crate::model::Severity::Error && f.node.is_some_and(|n| model.node(n).output.contains(key)))
+        {
+            return f32::INFINITY;
+        }
         let Ok(edited) = base.edited(&model) else { return f32::INFINITY };
         let checks = remedy.checks.as_ref().unwrap_or(&self.checks);
         // One image sorts out most candidates.

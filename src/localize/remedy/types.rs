@@ -4,22 +4,26 @@ use super::constants::{behind, fresh_name, replace};
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto, tensor_proto::DataType};
-use crate::model::{Edit, ValueId};
-use crate::run::{OpId, Value};
+use crate::model::{Budget, Edit, Shapes, ValueId, infer};
+use crate::run::OpId;
 
 /// Candidates for nodes whose float inputs are of different types.
 pub(super) fn types(bench: &Bench<'_>) -> Vec<Remedy> {
-    bench.ops.iter().flat_map(|t| of(bench, *t)).collect()
+    let shapes = inferred(bench);
+    bench.ops.iter().flat_map(|t| of(bench, *t, &shapes)).collect()
 }
 
-fn value<'a>(bench: &'a Bench<'_>, v: ValueId) -> Option<&'a Value> {
-    bench.target().constant(v).or_else(|| bench.a.fed(v).and_then(<[Value]>::first))
+/// The element types of all values as the specification has them; what is run may be wider.
+fn inferred(bench: &Bench<'_>) -> Shapes {
+    let inputs: Vec<(DataType, Vec<usize>)> =
+        bench.target().inputs().iter().filter_map(|v| bench.a.fed(*v)).map(|x| (x[0].dtype(), x[0].shape().to_vec())).collect();
+    infer(bench.target().model(), &inputs, Budget::default())
 }
 
-fn of(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+fn of(bench: &Bench<'_>, t: OpId, shapes: &Shapes) -> Vec<Remedy> {
     let op = bench.target().op(t);
     let inputs: Vec<(usize, ValueId, DataType)> =
-        op.inputs.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?, value(bench, (*v)?)?.dtype()))).collect();
+        op.inputs.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?, shapes.get((*v)?)?.0))).collect();
     let float = |d: &DataType| matches!(d, DataType::Float | DataType::Float16 | DataType::Double);
     let mut kinds: Vec<DataType> = inputs.iter().map(|(_, _, d)| *d).filter(float).collect();
     kinds.sort_by_key(|d| *d as i32);
