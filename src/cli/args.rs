@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
+use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
@@ -36,6 +37,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
+    /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds
+    Inspect(InspectArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
     /// Print a completion script for a shell

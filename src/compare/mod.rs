@@ -15,4 +15,6 @@ pub use error::{CompareError, Side};
 pub use measures::{Distance, NonFinite, is_probabilities, non_finite, softmax, within};
 pub use outputs::{Chosen, Comparison, Judged, Opinion, Ranked};
 pub use ranking::{kendall_tau, label, margin, overlap, top};
-pub use report::{Accuracy, CheckReport, Compared, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Share, Summary};
+pub use report::{
+    Accuracy, CheckReport, Compared, Distances, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Share, Summary,
+};

@@ -106,15 +106,21 @@ pub(super) fn find(
 /// What a guessed output of a region could stand for instead: the source value before or behind an elementwise function.
 fn one_step_off(a: &Alignment<'_>, region: &Region) -> Vec<(ValueId, Vec<Value>)> {
     let network = a.source().network;
-    let saturates = |op: &str| matches!(op, "Relu" | "Clip" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Elu" | "PRelu");
+    let saturates =
+        |op: &str| matches!(op, "Relu" | "Clip" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Elu" | "PRelu");
     let mut out = Vec::new();
     for i in &region.outputs {
         let pair = &a.pairs[*i];
         if !matches!(pair.kind, crate::align::PairKind::Inferred(_)) || pair.source.0 as usize >= network.model().index().value_count() {
             continue;
         }
-        let behind = network.consumers(pair.source).iter().filter(|c| saturates(network.op(**c).op_type())).filter_map(|c| network.op(*c).made().next());
-        let before = network.producer(pair.source).filter(|p| saturates(network.op(*p).op_type())).and_then(|p| network.op(p).data.first().copied());
+        let behind = network
+            .consumers(pair.source)
+            .iter()
+            .filter(|c| saturates(network.op(**c).op_type()))
+            .filter_map(|c| network.op(*c).made().next());
+        let before =
+            network.producer(pair.source).filter(|p| saturates(network.op(*p).op_type())).and_then(|p| network.op(p).data.first().copied());
         for s in behind.chain(before) {
             if let Some(values) = a.laid(s, &pair.layout, pair.target, a.images()) {
                 out.push((pair.target, values));

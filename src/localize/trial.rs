@@ -10,7 +10,13 @@ pub(super) type Check = (String, ValueId);
 
 /// The worst relative error of what the edited target makes, over all images; infinite when it does not run. `instead` says what a
 /// checked value should be where that is another thing than its pair says.
-pub(super) fn error_after(a: &Alignment<'_>, edited: &Network, checks: &[Check], instead: &HashMap<ValueId, Vec<Value>>, images: usize) -> f32 {
+pub(super) fn error_after(
+    a: &Alignment<'_>,
+    edited: &Network,
+    checks: &[Check],
+    instead: &HashMap<ValueId, Vec<Value>>,
+    images: usize,
+) -> f32 {
     let stale = stale_values(a, edited);
     let paired: HashSet<ValueId> = a.pairs.iter().map(|p| p.target).collect();
     let original = |v: ValueId| a.target().model().index().value(edited.model().index().name(v));

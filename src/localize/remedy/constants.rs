@@ -107,7 +107,9 @@ fn dangling(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     let op = target.op(t);
     let mut out = Vec::new();
     for (slot, v) in op.inputs.iter().enumerate() {
-        let Some(v) = v.filter(|v| target.constant(*v).is_none() && target.producer(*v).is_none() && !target.inputs().contains(v)) else { continue };
+        let Some(v) = v.filter(|v| target.constant(*v).is_none() && target.producer(*v).is_none() && !target.inputs().contains(v)) else {
+            continue;
+        };
         let like = op.inputs.iter().flatten().find_map(|i| bench.a.fed(*i)).map(|x| x[0].dtype());
         let words = format!("nothing makes '{}', which {} reads", bench.name(v), op.op_type());
         let mut seen: Vec<Vec<u8>> = Vec::new();
@@ -120,7 +122,10 @@ fn dangling(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
                 }
                 seen.push(c.bytes().to_vec());
                 let name = fresh_name(bench, &format!("{}_mended", bench.name(v)));
-                let edit = Edit::All(vec![Edit::AddInitializer { tensor: c.to_proto(&name) }, Edit::RewireInput { node: bench.key(t), slot, value: name }]);
+                let edit = Edit::All(vec![
+                    Edit::AddInitializer { tensor: c.to_proto(&name) },
+                    Edit::RewireInput { node: bench.key(t), slot, value: name },
+                ]);
                 out.push(Remedy::new(Kind::CgUnsupported, edit, format!("{words}; the source has {}", show(&c))).at(t).or(&[Kind::LhAct]));
             }
         }

@@ -210,7 +210,8 @@ pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
         out.extend(siblings(bench, *t));
     }
     // What the target has already is not missing.
-    let there = |s: &OpId| bench.reference().op(*s).made().any(|v| !bench.checked_sources().contains(&v) && !partners_exact(bench, v).is_empty());
+    let there =
+        |s: &OpId| bench.reference().op(*s).made().any(|v| !bench.checked_sources().contains(&v) && !partners_exact(bench, v).is_empty());
     let missing: Vec<OpId> = bench.source.iter().copied().filter(|s| !there(s)).collect();
     for t in &bench.ops {
         for s in &missing {
@@ -547,7 +548,9 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
     old.reverse();
     for id in old {
         let op = target.op(id);
-        let unread = op.made().all(|v| !target.outputs().contains(&v) && !usable_names.contains(bench.name(v)) && target.consumers(v).iter().all(|c| gone.contains(c)));
+        let unread = op.made().all(|v| {
+            !target.outputs().contains(&v) && !usable_names.contains(bench.name(v)) && target.consumers(v).iter().all(|c| gone.contains(c))
+        });
         if unread && !gone.contains(&id) {
             gone.insert(id);
             edits.push(Edit::RemoveNode { node: bench.key(id) });

@@ -18,7 +18,8 @@ fn value<'a>(bench: &'a Bench<'_>, v: ValueId) -> Option<&'a Value> {
 
 fn of(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     let op = bench.target().op(t);
-    let inputs: Vec<(usize, ValueId, DataType)> = op.inputs.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?, value(bench, (*v)?)?.dtype()))).collect();
+    let inputs: Vec<(usize, ValueId, DataType)> =
+        op.inputs.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?, value(bench, (*v)?)?.dtype()))).collect();
     let float = |d: &DataType| matches!(d, DataType::Float | DataType::Float16 | DataType::Double);
     let mut kinds: Vec<DataType> = inputs.iter().map(|(_, _, d)| *d).filter(float).collect();
     kinds.sort_by_key(|d| *d as i32);
@@ -37,13 +38,17 @@ fn all_as(bench: &Bench<'_>, t: OpId, inputs: &[(usize, ValueId, DataType)], wan
     let key = bench.key(t);
     let mut edits = Vec::new();
     let mut tensors = Vec::new();
-    for (slot, v, now) in inputs.iter().filter(|(_, _, d)| *d != wanted && matches!(d, DataType::Float | DataType::Float16 | DataType::Double)) {
+    for (slot, v, now) in
+        inputs.iter().filter(|(_, _, d)| *d != wanted && matches!(d, DataType::Float | DataType::Float16 | DataType::Double))
+    {
         let _ = now;
         if let Some(constant) = bench.target().constant(*v) {
             // A constant of another type is another constant, whoever else reads this one.
             let fresh = fresh_name(bench, &format!("{}_cast", bench.name(*v)));
             match replace(bench, t, *slot, constant) {
-                Some(Edit::ReplaceInitializer { tensor }) => edits.push(Edit::ReplaceInitializer { tensor: constant.cast(wanted)?.to_proto(tensor.name()) }),
+                Some(Edit::ReplaceInitializer { tensor }) => {
+                    edits.push(Edit::ReplaceInitializer { tensor: constant.cast(wanted)?.to_proto(tensor.name()) })
+                }
                 _ => {
                     edits.push(Edit::AddInitializer { tensor: constant.cast(wanted)?.to_proto(&fresh) });
                     edits.push(Edit::RewireInput { node: key.clone(), slot: *slot, value: fresh });
