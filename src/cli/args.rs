@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
+use super::inject::InjectArgs;
 use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
@@ -38,6 +39,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
+    /// Make faulty copies of a model, with the truth about them: a test instrument
+    Inject(InjectArgs),
     /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds
     Inspect(InspectArgs),
     /// Open a case on the screen: find the fault, decide on each repair, save

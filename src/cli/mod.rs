@@ -7,6 +7,7 @@ mod child;
 mod debug;
 mod demos;
 mod failure;
+mod inject;
 mod inspect;
 mod localize;
 mod log;
@@ -21,6 +22,7 @@ pub use check::CheckArgs;
 pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
+pub use inject::InjectArgs;
 pub use inspect::{InspectArgs, InspectReport, NodeReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
 pub use log::{LogArgs, LogProblem, LogReport};
@@ -52,6 +54,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
+        Some(Command::Inject(args)) => inject::run(args, &cli.common),
         Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),

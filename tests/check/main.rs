@@ -17,10 +17,12 @@ pub fn fixcon(args: &[&str]) -> Command {
     command
 }
 
+/// The repository's folder.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
 
+/// The case file of a bundled case.
 pub fn sample(case: &str) -> String {
     format!("sample_models/cases/{case}/case.toml")
 }

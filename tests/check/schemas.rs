@@ -12,6 +12,10 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("explain", schema_for!(fixcon::cli::ExplainReport)),
         ("inspect", schema_for!(fixcon::cli::InspectReport)),
         ("inspect-node", schema_for!(fixcon::cli::NodeReport)),
+        ("localize", schema_for!(fixcon::cli::LocalizeReport)),
+        ("log", schema_for!(fixcon::cli::LogReport)),
+        ("repair", schema_for!(fixcon::cli::RepairReport)),
+        ("replay", schema_for!(fixcon::cli::ReplayReport)),
     ]
 }
 

@@ -8,7 +8,7 @@ pub use node::NodeReport;
 pub use report::InspectReport;
 
 use super::{Common, FAILED, SAME, print_json};
-use crate::model::{Finding, Model, Severity};
+use crate::model::{Model, Severity};
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use std::io::Write;
@@ -49,10 +49,4 @@ fn write(common: &Common, report: &impl serde::Serialize, text: String) -> Resul
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
-}
-
-/// What a finding is about, in one word.
-fn place(finding: &Finding) -> String {
-    let field = if finding.field.is_empty() { String::new() } else { format!(", {}", finding.field) };
-    format!("{}{field}", finding.subject)
 }

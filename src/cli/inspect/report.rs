@@ -2,7 +2,7 @@
 
 use crate::model::onnx::tensor_proto::DataType;
 use crate::model::onnx::{TensorProto, ValueInfoProto};
-use crate::model::{Budget, Model, NodeExt, Severity, check, data_size, element_count, infer, type_name};
+use crate::model::{Budget, Finding, Model, NodeExt, Severity, check, data_size, element_count, infer, type_name};
 use crate::run::{Network, Value};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub struct InspectReport {
     /// Metadata of the model, by key.
     pub metadata: BTreeMap<String, String>,
     /// What the checker has to say, errors first.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Finding>,
 }
 
 /// An operator set.
@@ -117,24 +117,11 @@ pub struct Broken {
     pub why: String,
 }
 
-/// Something the checker has to say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Problem {
-    /// `error` or `warning`.
-    #[schemars(with = "String")]
-    pub severity: Severity,
-    /// What it is about.
-    pub place: String,
-    /// What is wrong.
-    pub why: String,
-}
-
 impl InspectReport {
     /// Looks at a model. `shape` stands for the first input's where that is open; empty says nothing.
     pub fn of(model: &Model, shape: &[usize], max_mem: u64) -> Self {
         let proto = model.proto();
-        let problems: Vec<Problem> =
-            check(model).into_iter().map(|f| Problem { severity: f.severity, place: super::place(&f), why: f.why }).collect();
+        let problems = check(model);
         // What the checker refuses is not run, not even to look.
         let sound = problems.iter().all(|p| p.severity != Severity::Error);
         Self {

@@ -84,7 +84,7 @@ fn write_model(out: &mut String, r: &InspectReport) -> std::fmt::Result {
     }
     for problem in r.problems.iter().take(LISTED) {
         let word = if problem.severity == Severity::Error { "error" } else { "warning" };
-        writeln!(out, "{word}: {}: {}", problem.place, problem.why)?;
+        writeln!(out, "{word}: {problem}")?;
     }
     if r.problems.len() > LISTED {
         writeln!(out, "and {} more (--json lists all)", r.problems.len() - LISTED)?;
