@@ -1,5 +1,6 @@
 //! The audit log as a user meets it: written, resumed, killed, altered, replayed.
 
+mod cli;
 mod common;
 mod kill;
 mod log;
