@@ -154,7 +154,10 @@ fn the_mouse_selects_and_scrolls() {
     assert_eq!((state.focus, state.scroll[0]), (Pane::Layer, 3));
     // A click on a fold opens it.
     let lines = state.graph.lines.len();
-    update(&mut state, Input::Mouse(MouseEvent { kind: MouseEventKind::Down(MouseButton::Left), column: 10, row: 3, modifiers: KeyModifiers::NONE }));
+    update(
+        &mut state,
+        Input::Mouse(MouseEvent { kind: MouseEventKind::Down(MouseButton::Left), column: 10, row: 3, modifiers: KeyModifiers::NONE }),
+    );
     assert!(state.graph.lines.len() > lines);
 }
 

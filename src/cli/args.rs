@@ -1,11 +1,11 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
+use super::debug::DebugArgs;
 use super::inject::InjectArgs;
 use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
-use super::debug::DebugArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;

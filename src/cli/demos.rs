@@ -43,20 +43,12 @@ fn in_folder(folder: &Path) -> Vec<Demo> {
         let number: String = name.chars().take_while(char::is_ascii_digit).collect();
         (number.parse().unwrap_or(u64::MAX), name)
     });
-    cases.sort_by_key(|p| by_number(p));
     let demo = |case: PathBuf| {
         let file = CaseFile::open(&case).ok()?;
         let name = case.parent()?.file_name()?.to_string_lossy().into_owned();
         Some(Demo { title: file.title.unwrap_or(name), about: file.about, case })
     };
     cases.into_iter().filter_map(demo).collect()
-}
-
-/// Sorts `2-x` before `10-x`.
-fn by_number(case: &Path) -> (u64, PathBuf) {
-    let name = case.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let digits: String = name.chars().take_while(char::is_ascii_digit).collect();
-    (digits.parse().unwrap_or(u64::MAX), case.to_path_buf())
 }
 
 /// Without a command and without a terminal: checks the first demonstration and says so.

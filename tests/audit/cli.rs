@@ -114,7 +114,9 @@ fn a_person_reads_what_happened() {
         _ if line.contains("day, ") => "day".into(),
         _ => line.to_string(),
     });
-    insta::assert_snapshot!(lines_of.collect::<Vec<_>>().join("\n").replace(concat!("fixcon ", env!("CARGO_PKG_VERSION")), "fixcon VERSION"));
+    insta::assert_snapshot!(
+        lines_of.collect::<Vec<_>>().join("\n").replace(concat!("fixcon ", env!("CARGO_PKG_VERSION")), "fixcon VERSION")
+    );
     // Names come from files: what would move the cursor is shown, not done.
     assert!(!out.stdout.contains('\u{1b}'));
     let report = json(&fixcon(root.path(), &["log", "audit.jsonl", "--json"]));

@@ -56,14 +56,17 @@ impl Terminal {
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.cwd(env!("CARGO_MANIFEST_DIR"));
-        for (name, value) in [("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8")].iter().chain(env) {
+        for (name, value) in
+            [("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8")].iter().chain(env)
+        {
             command.env(name, value);
         }
         command.env_remove("NO_COLOR");
         let began = Instant::now();
         let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
-        let seen = Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(cells(rows), cells(cols), 0), bytes: Vec::new(), last: Instant::now() }));
+        let seen =
+            Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(cells(rows), cells(cols), 0), bytes: Vec::new(), last: Instant::now() }));
         let keyboard = Arc::new(Mutex::new(pair.master.take_writer().expect("a keyboard")));
         let mut screen = pair.master.try_clone_reader().expect("a screen");
         let (seen_by_thread, answers) = (seen.clone(), keyboard.clone());

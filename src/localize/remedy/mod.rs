@@ -123,7 +123,9 @@ impl Bench<'_> {
     pub fn error(&self, base: &Network, remedy: &Remedy) -> f32 {
         let Ok((model, _)) = base.model().apply(&remedy.edit) else { return f32::INFINITY };
         if let Some(key) = &self.forbidden
-            && crate::model::check(&model).iter().any(|f| f.severity == crate::model::Severity::Error && f.node.is_some_and(|n| model.node(n).output.contains(key)))
+            && crate::model::check(&model)
+                .iter()
+                .any(|f| f.severity == crate::model::Severity::Error && f.node.is_some_and(|n| model.node(n).output.contains(key)))
         {
             return f32::INFINITY;
         }
