@@ -7,6 +7,7 @@ use super::onnx::tensor_proto::DataLocation;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -170,7 +171,8 @@ impl Model {
             }
             check_free(&target, existing)?;
             std::fs::create_dir_all(folder(&target)).map_err(io)?;
-            write_atomically(&target, existing, |out| out.write_all(&data))?;
+            // The data that were loaded, not what may have come in their place since.
+            put_in_place(&target, existing, |mut file| file.write_all(&data))?;
         }
         Ok(())
     }
@@ -195,8 +197,18 @@ fn check_free(path: &Path, existing: Existing) -> Result<(), ModelError> {
 fn write_atomically(
     path: &Path,
     existing: Existing,
-    write: impl FnOnce(&mut Hashing<BufWriter<&std::fs::File>>) -> std::io::Result<()>,
+    write: impl FnOnce(&mut Hashing<BufWriter<&File>>) -> std::io::Result<()>,
 ) -> Result<String, ModelError> {
+    put_in_place(path, existing, |file| {
+        let mut out = Hashing { inner: BufWriter::with_capacity(1 << 16, file), hash: Sha256::new() };
+        write(&mut out)?;
+        out.flush()?;
+        Ok(hex(&out.hash.finalize()))
+    })
+}
+
+/// Fills a temporary file beside `path`, syncs it and renames it to `path`.
+fn put_in_place<T>(path: &Path, existing: Existing, fill: impl FnOnce(&File) -> std::io::Result<T>) -> Result<T, ModelError> {
     let io = |e: std::io::Error| ModelError::Io { path: path.into(), why: e.to_string() };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fixcon-").suffix(".tmp");
@@ -204,11 +216,7 @@ fn write_atomically(
     // What the umask leaves, as for any new file; the temporary file alone would be closed to others.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder(path)).map_err(io)?;
-    let hash = {
-        let mut out = Hashing { inner: BufWriter::with_capacity(1 << 16, file.as_file()), hash: Sha256::new() };
-        write(&mut out).and_then(|()| out.flush()).map_err(io)?;
-        out.hash.finalize()
-    };
+    let out = fill(file.as_file()).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     match existing {
         Existing::Replace => file.persist(path).map_err(|e| io(e.error))?,
@@ -218,10 +226,10 @@ fn write_atomically(
         })?,
     };
     // The rename itself must survive a crash; not every file system lets a folder be synced.
-    if let Ok(folder) = std::fs::File::open(folder(path)) {
+    if let Ok(folder) = File::open(folder(path)) {
         let _ = folder.sync_all();
     }
-    Ok(hex(&hash))
+    Ok(out)
 }
 
 struct Hashing<W> {
