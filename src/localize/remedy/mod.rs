@@ -243,7 +243,7 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
         }
         if !found.is_empty() {
             // Candidates come the likeliest first; a much smaller error speaks louder.
-            found.sort_by(|x, y| (x.after > bench.floor * 0.1).cmp(&(y.after > bench.floor * 0.1)));
+            found.sort_by_key(|f| f.after > bench.floor * 0.1);
             return found;
         }
     }
