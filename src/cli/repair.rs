@@ -23,7 +23,7 @@ pub struct RepairArgs {
     /// Where the repaired model goes
     #[arg(long, short, value_name = "MODEL")]
     pub output: Option<PathBuf>,
-    /// Where the target's recipe goes as it should be: a [preprocess] table
+    /// Where the target's recipe goes as it should be: a `[preprocess]` table
     #[arg(long, value_name = "FILE")]
     pub recipe_output: Option<PathBuf>,
     /// Where the audit log goes; the output's name with .fixcon.jsonl when absent
