@@ -72,7 +72,7 @@ fn any_size_is_survived() {
 #[test]
 fn search_goes_to_the_row() {
     let terminal = debug("2-", 120, 40);
-    terminal.wait_for("● Gemm");
+    terminal.wait_for("● Conv");
     terminal.press("/gemm");
     terminal.wait_for("enter keeps");
     terminal.press("\r");

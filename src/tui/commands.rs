@@ -286,13 +286,14 @@ mod tests {
 
     #[test]
     fn every_row_is_where_its_action_says_and_every_key_is_a_key() {
-        let mut seen = std::collections::HashSet::new();
+        // A command may be called after its key.
+        let (mut seen, mut keys) = (std::collections::HashSet::new(), std::collections::HashSet::new());
         for (i, s) in COMMANDS.iter().enumerate() {
             assert_eq!(s.action as usize, i);
             assert!(seen.insert(s.id), "{} twice", s.id);
             for k in s.keys {
                 assert!(k.parse::<Key>().is_ok(), "{k}");
-                assert!(seen.insert(k), "key {k} twice");
+                assert!(keys.insert(k), "key {k} twice");
             }
         }
     }
