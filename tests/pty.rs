@@ -70,18 +70,6 @@ fn any_size_is_survived() {
 }
 
 #[test]
-fn search_goes_to_the_row() {
-    let terminal = debug("2-", 120, 40);
-    terminal.wait_for("● Conv");
-    terminal.press("/gemm");
-    terminal.wait_for("enter keeps");
-    terminal.press("\r");
-    terminal.until("the cursor on the Gemm", |text| text.lines().any(|l| l.contains("▶") && l.contains("Gemm")));
-    terminal.press("/nowhere-at-all\r");
-    terminal.wait_for("nowhere in the two graphs");
-}
-
-#[test]
 fn ctrl_c_gives_the_terminal_back() {
     let mut terminal = debug("1-", 80, 24);
     terminal.wait_for("fixcon");
