@@ -35,7 +35,7 @@ fn accepting_asks_the_engine_and_the_next_suspect_comes_up() {
     press(&mut state, &["{"]);
     assert!(commands(&press(&mut state, &["a"])).is_empty());
     assert!(state.toast.is_some());
-    assert!(commands(&press(&mut state, &["u"])).contains(&Command::Undo));
+    assert!(commands(&press(&mut state, &["u"])).contains(&Command::Undo(Some(1))));
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub fn run(args: &DebugArgs, common: &Common) -> Result<ExitCode> {
         let look = if t == Colours::Light { tui::Look::Light } else { tui::Look::Dark };
         Theme { look, ..Theme::from_env(|name| std::env::var(name).ok()) }
     });
-    let engine = EngineOptions { run: common.run_options() };
+    let engine = EngineOptions { run: common.run_options(), ..EngineOptions::default() };
     tui::run(Options { open, demos: list, theme, keys: tui::KeyMap::default(), engine })?;
     Ok(ExitCode::from(SAME))
 }

@@ -127,20 +127,34 @@ impl Job {
         let source = Model::open(&case.source)?.inlined()?;
         let original = Model::open(&case.target)?.inlined()?;
         let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
-        let (comparison, notes) = Comparison::new(&case.compare, &source, &original)?;
-        let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
-        let source_feed = Feed::new(&source, resolve(&case.source_recipe)?);
-        let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
-            (Some(own), _) => Feed::new(&original, Some(own)),
-            (None, Some(theirs)) => Feed::like(&original, theirs),
-            (None, None) => Feed::new(&original, None),
-        };
         let network = |model: &Model| Network::new(model).map(Arc::new);
+        Self::of(case, network(&source)?, network(&original)?, Arc::new(images), options)
+    }
+
+    /// The same of models and images that are open already.
+    ///
+    /// # Errors
+    /// When outputs or recipes do not fit the models.
+    pub fn of(
+        case: Case,
+        source: Arc<Network>,
+        target: Arc<Network>,
+        images: Arc<ImageSet>,
+        options: JobOptions,
+    ) -> Result<Self, RepairError> {
+        let (comparison, notes) = Comparison::new(&case.compare, source.model(), target.model())?;
+        let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
+        let source_feed = Feed::new(source.model(), resolve(&case.source_recipe)?);
+        let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
+            (Some(own), _) => Feed::new(target.model(), Some(own)),
+            (None, Some(theirs)) => Feed::like(target.model(), theirs),
+            (None, None) => Feed::new(target.model(), None),
+        };
         Ok(Self {
-            source: network(&source)?,
-            target: network(&original)?,
-            original,
-            images: Arc::new(images),
+            original: target.model().clone(),
+            source,
+            target,
+            images,
             source_feed,
             original_feed: target_feed.clone(),
             target_feed,
@@ -314,6 +328,19 @@ impl Job {
     /// # Errors
     /// When a later edit does not fit without this one; nothing is changed then.
     pub fn set_undone(&mut self, index: usize, undone: bool, watch: &dyn Watch) -> Result<(), RepairError> {
+        (self.target, self.target_feed) = self.without(index, undone)?;
+        if let Some(accepted) = self.accepted.get_mut(index) {
+            accepted.undone = undone;
+        }
+        self.reevaluate(watch);
+        Ok(())
+    }
+
+    /// The target and its feed with an accepted edit taken back, or put in again.
+    ///
+    /// # Errors
+    /// When a later edit does not fit without this one.
+    pub fn without(&self, index: usize, undone: bool) -> Result<(Arc<Network>, Feed), RepairError> {
         let mut model = self.original.clone();
         let mut recipe = self.original_feed.recipe.clone();
         for (i, accepted) in self.accepted.iter().enumerate() {
@@ -323,13 +350,7 @@ impl Job {
                 take_over(&mut recipe, &accepted.proposal);
             }
         }
-        self.target = Arc::new(self.target.edited(&model)?);
-        self.target_feed = Feed::new(&model, recipe);
-        if let Some(accepted) = self.accepted.get_mut(index) {
-            accepted.undone = undone;
-        }
-        self.reevaluate(watch);
-        Ok(())
+        Ok((Arc::new(self.target.edited(&model)?), Feed::new(&model, recipe)))
     }
 
     /// Edits that stand.

@@ -1,43 +1,41 @@
-//! Two models made ready to be compared: what both say of an image.
+//! Two models made ready to be compared image by image, for what both say and not for the label alone.
 
 use super::sheet::Shapes;
 use super::snapshot::{Load, Opinion, Scored};
 use crate::compare::{self, Chosen, CompareError, Comparison, softmax};
-use crate::dataset::{Case, DatasetError, Feed, ImageSet};
+use crate::dataset::{DatasetError, Feed, ImageSet};
 use crate::model::{Model, harmless};
+use crate::repair::Job;
 use crate::run::{Network, RunOptions, Runner, Value, Watch};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// What a bench is made of.
-pub struct Parts {
-    /// The case.
-    pub case: Arc<Case>,
-    /// The source.
-    pub source: Arc<Network>,
-    /// The target.
-    pub target: Arc<Network>,
-    /// The images.
-    pub images: Arc<ImageSet>,
+/// One side made ready.
+struct Ready {
+    feed: Feed,
+    runner: Runner,
+    /// Shapes of all values for the first image.
+    shapes: Shapes,
+}
+
+/// The source, with what it said of each image so far: edits do not change that.
+pub struct SourceSide {
+    ready: Ready,
+    outputs: Vec<OnceLock<Vec<Value>>>,
+    /// The first image that can be used.
+    first: usize,
 }
 
 /// Two models made ready to be compared.
 pub struct Bench {
     /// The images.
     pub images: Arc<ImageSet>,
-    /// What each side takes.
-    pub feeds: [Feed; 2],
     /// How outputs are compared.
-    pub comparison: Comparison,
-    /// The models; the target's is missing when it takes no image of this set.
-    pub runners: [Option<Arc<Runner>>; 2],
-    /// Shapes of all values for the first image.
-    pub shapes: [Shapes; 2],
-    /// The first image that can be used.
-    pub first: usize,
-    /// Why the target does not run as a whole.
-    pub does_not_run: Option<String>,
+    comparison: Comparison,
+    /// The source.
+    pub source: Arc<SourceSide>,
+    target: Ready,
 }
 
 /// What both models say of one image.
@@ -50,6 +48,8 @@ pub struct Compared {
     pub source: Opinion,
     /// The target's opinion.
     pub target: Opinion,
+    /// Labels of the source and of the target, each in its own numbering.
+    pub labels: (usize, usize),
     /// Whether they count as different.
     pub mismatch: bool,
 }
@@ -74,80 +74,69 @@ pub fn describe(network: &Network) -> Load {
     }
 }
 
-impl Bench {
-    /// Makes both models ready. Images that cannot be read are told to `left_out`.
+impl Ready {
+    fn new(network: &Arc<Network>, feed: &Feed, example: &[Value], options: &RunOptions) -> Result<Self, String> {
+        let runner = Runner::of(network.clone(), example, options).map_err(|e| e.to_string())?;
+        if let Some((_, why)) = runner.unsupported().first() {
+            return Err(why.to_string());
+        }
+        let mut shapes = Shapes::new();
+        for (v, x) in network.inputs().iter().zip(example) {
+            shapes.insert(*v, x.shape().to_vec());
+        }
+        network.forward(example, |id, made| {
+            for (v, value) in network.op(id).made().zip(made.iter().flatten()) {
+                shapes.insert(v, value.shape().to_vec());
+            }
+        });
+        Ok(Self { feed: feed.clone(), runner, shapes })
+    }
+}
+
+impl SourceSide {
+    /// Makes the source of a job ready. Images that cannot be read are told to `left_out`.
     ///
     /// # Errors
     /// In words: what of the case cannot be used.
-    pub fn new(parts: Parts, options: &RunOptions, left_out: &mut dyn FnMut(PathBuf, String)) -> Result<Self, String> {
-        let Parts { case, source, target, images } = parts;
-        let (comparison, _) = Comparison::new(&case.compare, source.model(), target.model()).map_err(|e| e.to_string())?;
-        let (a, b) = compare::feeds(&case, source.model(), target.model(), &images).map_err(|e| e.to_string())?;
-        let feeds = [a, b];
-        let mut first = None;
-        for (index, item) in images.items().iter().enumerate() {
-            match images.inputs(index, &[&feeds[0]]) {
-                Ok(inputs) => {
-                    first = inputs.into_iter().next().map(|x| (index, x));
-                    break;
+    pub fn new(job: &Job, left_out: &mut dyn FnMut(PathBuf, String)) -> Result<Self, String> {
+        for (index, item) in job.images.items().iter().enumerate() {
+            match job.images.inputs(index, &[&job.source_feed]) {
+                Ok(mut inputs) => {
+                    let example = inputs.pop().unwrap_or_default();
+                    let ready = Ready::new(&job.source, &job.source_feed, &example, &job.options.run);
+                    let ready = ready.map_err(|e| format!("the source does not run: {e}"))?;
+                    let outputs = (0..job.images.len()).map(|_| OnceLock::new()).collect();
+                    return Ok(Self { ready, outputs, first: index });
                 }
                 Err(why @ DatasetError::Image { .. }) => left_out(item.path.clone(), why.to_string()),
                 Err(other) => return Err(other.to_string()),
             }
         }
-        let (first, example) = first.ok_or("there is no image that can be read")?;
-        let mut does_not_run = None;
-        let theirs = match images.inputs(first, &[&feeds[0], &feeds[1]]) {
-            Ok(mut both) => both.pop(),
-            Err(why) => {
-                does_not_run = Some(format!("target: {why}"));
-                None
-            }
-        };
-        let ready = |network: &Arc<Network>, example: &[Value]| {
-            let runner = Runner::of(network.clone(), example, options).map_err(|e| e.to_string())?;
-            let mut shapes = Shapes::new();
-            for (v, x) in network.inputs().iter().zip(example) {
-                shapes.insert(*v, x.shape().to_vec());
-            }
-            network.forward(example, |id, made| {
-                for (v, value) in network.op(id).made().zip(made.iter().flatten()) {
-                    shapes.insert(v, value.shape().to_vec());
-                }
-            });
-            Ok::<_, String>((Arc::new(runner), shapes))
-        };
-        let (ours, theirs) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| theirs.as_ref().map(|x| ready(&target, x)));
-            (ready(&source, &example), other.join().unwrap_or_else(|_| Some(Err("the runtime gave up".into()))))
-        });
-        let (source_runner, source_shapes) = ours.map_err(|e| format!("source: {e}"))?;
-        let (target_runner, target_shapes) = match theirs {
-            Some(Ok((runner, shapes))) => (Some(runner), shapes),
-            Some(Err(why)) => {
-                does_not_run.get_or_insert(format!("target: {why}"));
-                (None, Shapes::new())
-            }
-            None => (None, Shapes::new()),
-        };
-        let mut out = Self {
-            images,
-            feeds,
-            comparison,
-            runners: [Some(source_runner), target_runner],
-            shapes: [source_shapes, target_shapes],
-            first,
-            does_not_run,
-        };
+        Err("there is no image that can be read".into())
+    }
+
+    /// Shapes of its values.
+    pub fn shapes(&self) -> &Shapes {
+        &self.ready.shapes
+    }
+}
+
+impl Bench {
+    /// Makes the target of a job ready beside its source.
+    ///
+    /// # Errors
+    /// In words: why the target does not run.
+    pub fn new(job: &Job, source: Arc<SourceSide>) -> Result<Self, String> {
+        let mut inputs = job.images.inputs(source.first, &[&job.target_feed]).map_err(|e| e.to_string())?;
+        let target = Ready::new(&job.target, &job.target_feed, &inputs.pop().unwrap_or_default(), &job.options.run)?;
+        let out = Self { images: job.images.clone(), comparison: job.comparison.clone(), source, target };
         // One image shows whether anything fits at all, before all threads find out at once.
-        if out.does_not_run.is_none() {
-            match out.compare(first) {
-                Ok(_) => {}
-                Err(CompareError::Run { side: compare::Side::Target, error }) => out.does_not_run = Some(format!("target: {error}")),
-                Err(why) => return Err(why.to_string()),
-            }
-        }
-        Ok(out)
+        out.compare(out.source.first).map(|_| out).map_err(|e| e.to_string())
+    }
+
+    /// Shapes of the target's values.
+    pub fn target_shapes(&self) -> &Shapes {
+        &self.target.shapes
     }
 
     /// What both models say of one image.
@@ -155,39 +144,55 @@ impl Bench {
     /// # Errors
     /// When the image cannot be read, or a model does not run on it.
     pub fn compare(&self, image: usize) -> Result<Compared, CompareError> {
-        let inputs = self.images.inputs(image, &[&self.feeds[0], &self.feeds[1]])?;
-        let run = |at: usize, side: compare::Side| match &self.runners[at] {
-            Some(runner) => runner.run(&inputs[at]).map_err(|error| CompareError::Run { side, error }),
-            None => Err(CompareError::Outputs(format!("the {side} does not run"))),
+        let known = self.source.outputs[image].get();
+        let (s, t);
+        let run = |ready: &Ready, side, inputs: &[Value]| ready.runner.run(inputs).map_err(|error| CompareError::Run { side, error });
+        let source = match known {
+            Some(outputs) => {
+                t = self.images.inputs(image, &[&self.target.feed])?.pop().unwrap_or_default();
+                outputs
+            }
+            None => {
+                let mut both = self.images.inputs(image, &[&self.source.ready.feed, &self.target.feed])?;
+                t = both.pop().unwrap_or_default();
+                s = run(&self.source.ready, compare::Side::Source, &both.pop().unwrap_or_default())?;
+                self.source.outputs[image].get_or_init(|| s)
+            }
         };
-        let (s, t) = (run(0, compare::Side::Source)?, run(1, compare::Side::Target)?);
-        let judged = self.comparison.judge(&s, &t)?;
+        let target = run(&self.target, compare::Side::Target, &t)?;
+        let judged = self.comparison.judge(source, &target)?;
         let offset = self.comparison.label_offset.unwrap_or(0);
         let item = &self.images.items()[image];
         Ok(Compared {
             path: item.path.clone(),
             truth: item.truth.map(|c| self.class(c as i64)),
-            source: self.opinion(&s, &self.comparison.source, &judged.source, 0),
-            target: self.opinion(&t, &self.comparison.target, &judged.target, offset),
+            source: self.opinion(source, &self.comparison.source, &judged.source, 0),
+            target: self.opinion(&target, &self.comparison.target, &judged.target, offset),
+            labels: (judged.source.label, judged.target.label),
             mismatch: judged.mismatch,
         })
     }
 
-    /// All images, on so many threads. `done` hears of each as soon as it is compared; those that cannot be read come as errors.
-    pub fn compare_all(&self, threads: usize, watch: &dyn Watch, done: &(dyn Fn(usize, Result<Compared, String>) + Sync)) {
-        let count = self.images.len();
+    /// Images in an order, on so many threads. `done` hears of each as soon as it is compared; those that cannot be read come as
+    /// errors.
+    pub fn compare_all(
+        &self,
+        order: &[usize],
+        threads: usize,
+        watch: &dyn Watch,
+        done: &(dyn Fn(usize, Result<Compared, CompareError>) + Sync),
+    ) {
         let (next, ready) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
-            loop {
-                let image = next.fetch_add(1, Ordering::Relaxed);
-                if image >= count || watch.cancelled() {
+            while let Some(image) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if watch.cancelled() {
                     return;
                 }
                 // Those before the first usable one were named already.
-                if image >= self.first {
-                    done(image, self.compare(image).map_err(|e| e.to_string()));
+                if *image >= self.source.first {
+                    done(*image, self.compare(*image));
                 }
-                watch.progress("comparing images", ready.fetch_add(1, Ordering::Relaxed) + 1, count);
+                watch.progress("", ready.fetch_add(1, Ordering::Relaxed) + 1, order.len());
             }
         };
         std::thread::scope(|scope| {

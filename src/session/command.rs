@@ -27,8 +27,8 @@ pub enum Command {
     Reject(usize, String),
     /// Puts a proposal off.
     Skip(usize),
-    /// Takes the last decision back.
-    Undo,
+    /// Takes a decision back: the one on this proposal, or the last one.
+    Undo(Option<usize>),
     /// Does it again.
     Redo,
     /// Writes the repaired model; beside the target when no path is given.

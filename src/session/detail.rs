@@ -1,11 +1,14 @@
 //! One row of the sheet in detail: attributes and weights of both sides, and what flows out of it.
 
-use super::bench::Bench;
+use super::flow;
 use super::sheet::{Cell, Sheet};
 use super::words;
 use crate::align::{candidates, relative_error};
+use crate::dataset::{Feed, ImageSet};
+use crate::localize::Findings;
 use crate::run::{Network, OpId, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// An attribute or a weight, on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +55,14 @@ pub struct Detail {
     pub problem: Option<String>,
 }
 
+/// Where images come from, and what the source takes.
+pub(super) type Images = (Arc<ImageSet>, Feed);
+
 /// Works out all about a row.
-pub fn work_out(sheet: &Sheet, bench: Option<&Bench>, row: usize, image: Option<usize>) -> Detail {
+pub(super) fn work_out(sheet: &Sheet, findings: Option<&Findings>, images: Option<&Images>, row: usize, image: Option<usize>) -> Detail {
     let mut out = Detail { row, image, ..Detail::default() };
     let Some(found) = sheet.rows.get(row) else { return out };
-    fn side<'a>(network: &'a Option<std::sync::Arc<Network>>, cell: &'a Option<Cell>) -> Option<(&'a Network, &'a [OpId])> {
+    fn side<'a>(network: &'a Option<Arc<Network>>, cell: &'a Option<Cell>) -> Option<(&'a Network, &'a [OpId])> {
         Some((network.as_deref()?, &cell.as_ref()?.ops[..]))
     }
     let (source, target) = (side(&sheet.source, &found.source), side(&sheet.target, &found.target));
@@ -73,7 +79,12 @@ pub fn work_out(sheet: &Sheet, bench: Option<&Bench>, row: usize, image: Option<
         }
         out.facts.iter_mut().for_each(|f| f.differs = false);
     }
-    let _ = bench;
+    let (Some(findings), Some(region), Some(images)) = (findings, found.region, images) else { return out };
+    let (Some(source), Some(target), Some(region)) = (&sheet.source, &sheet.target, findings.regions.get(region)) else { return out };
+    match flow::isolated(source, target, &findings.pairs, region, images, image.unwrap_or(0)) {
+        Ok(activations) => out.activations = Some(activations),
+        Err(why) => out.problem = Some(crate::model::harmless(&why).into_owned()),
+    }
     out
 }
 
@@ -106,7 +117,7 @@ fn facts(source: Option<(&Network, &[OpId])>, target: Option<(&Network, &[OpId])
 }
 
 /// What an operator's attribute is when it is not written, where that is one value.
-fn default_of(op: &str, name: &str, other: &str) -> Option<String> {
+pub(super) fn default_of(op: &str, name: &str, other: &str) -> Option<String> {
     let repeated = |v: &str| {
         let count = other.matches(',').count() + 1;
         Some(format!("[{}]", vec![v; count].join(", ")))

@@ -2,14 +2,17 @@
 //!
 //! Every piece of news carries the number of the job it belongs to; news of a job that was cancelled or replaced is dropped.
 
-use super::bench::{self, Bench, Compared};
+use super::bench::{Bench, Compared, SourceSide};
 use super::command::Command;
 use super::detail::{self, Detail};
-use super::sheet::Sheet;
-use super::snapshot::{CaseInfo, Flip, Images, Load, LogLine, Side, Snapshot, Tone, Work};
+use super::mending::{Decided, Mending, Turned};
+use super::snapshot::{LogLine, Side, Snapshot, Tone, Work};
 use crate::dataset::{Case, ImageSet};
+use crate::localize::{Findings, LocalizeOptions};
+use crate::model::harmless;
+use crate::repair::{Evaluation, Evidence, Job, Proposal};
 use crate::run::{Network, RunOptions, Watch};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +22,24 @@ use std::time::{Duration, Instant};
 /// Shortest time between two snapshots that differ in progress only.
 const BEAT: Duration = Duration::from_millis(60);
 
+/// Work that keeps a decision.
+pub(super) const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
+
 /// How the engine works.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Threads, memory, runtime.
     pub run: RunOptions,
+    /// How faults are looked for.
+    pub localize: LocalizeOptions,
+    /// One image in so many only verifies and is never used to choose an edit; 0 for none. Counts from 50 images on.
+    pub holdout: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { run: RunOptions::default(), localize: LocalizeOptions::default(), holdout: 5 }
+    }
 }
 
 /// The engine, as it is seen from outside.
@@ -46,8 +62,8 @@ impl Engine {
             publish: Box::new(publish),
             snap: Snapshot::default(),
             open: None,
-            job: None,
-            last_job: 0,
+            task: None,
+            last_task: 0,
             inspecting: None,
             dirty: false,
             published: Instant::now(),
@@ -70,68 +86,82 @@ impl Engine {
     }
 }
 
-enum Message {
+pub(super) enum Message {
     Command(Command),
     News(u64, News),
 }
 
 /// What workers tell.
-enum News {
+pub(super) enum News {
     Case(Box<Case>),
     Model(Side, Result<Arc<Network>, String>),
     Images(Arc<ImageSet>),
     Progress(&'static str, usize, usize),
+    SourceReady(Arc<SourceSide>),
     Ready(Arc<Bench>),
     Compared(usize, Box<Compared>),
     LeftOut(PathBuf, String),
     DoesNotRun(String),
-    Evaluated,
+    Evaluated(Evaluation, Evaluation),
+    Found(Box<Findings>, Vec<Proposal>),
+    Tried(usize, Result<Evidence, String>),
+    TriedAll,
+    Decided(Box<Decided>),
+    Turned(Box<Turned>),
     Detail(Box<Detail>),
     Failed(String),
 }
 
 /// The case that is open.
-struct Open {
-    number: u64,
-    case: Option<Arc<Case>>,
-    source: Option<Arc<Network>>,
-    target: Option<Arc<Network>>,
-    images: Option<Arc<ImageSet>>,
-    bench: Option<Arc<Bench>>,
+pub(super) struct Open {
+    pub number: u64,
+    /// The case file, where there is one.
+    pub file: Option<PathBuf>,
+    pub case: Option<Arc<Case>>,
+    pub source: Option<Arc<Network>>,
+    pub target: Option<Arc<Network>>,
+    pub images: Option<Arc<ImageSet>>,
+    pub job: Option<Box<Job>>,
+    pub source_side: Option<Arc<SourceSide>>,
+    pub bench: Option<Arc<Bench>>,
+    /// Whether labels differ, by image: at the start, and now.
+    pub differs: [Vec<bool>; 2],
+    pub mending: Mending,
 }
 
 /// Long work under way.
-struct Job {
+struct Task {
     number: u64,
     cancel: Arc<AtomicBool>,
+    /// When this part of it began.
     began: Instant,
     work: &'static str,
 }
 
-struct Core {
-    options: EngineOptions,
+pub(super) struct Core {
+    pub options: EngineOptions,
     outbox: Sender<Message>,
     publish: Box<dyn Fn(Arc<Snapshot>) + Send>,
-    snap: Snapshot,
-    open: Option<Open>,
-    job: Option<Job>,
-    last_job: u64,
+    pub snap: Snapshot,
+    pub open: Option<Open>,
+    task: Option<Task>,
+    last_task: u64,
     /// The details that are being worked out, and those that are wanted next.
-    inspecting: Option<Option<(usize, Option<usize>)>>,
-    dirty: bool,
+    pub inspecting: Option<Option<(usize, Option<usize>)>>,
+    pub dirty: bool,
     published: Instant,
 }
 
 /// A worker's line to the engine: progress goes out, the wish to stop comes in.
-struct Reporter {
+pub(super) struct Reporter {
     number: u64,
     outbox: Sender<Message>,
     cancel: Arc<AtomicBool>,
-    last: Mutex<Instant>,
+    last: Mutex<(Instant, &'static str)>,
 }
 
 impl Reporter {
-    fn tell(&self, news: News) {
+    pub fn tell(&self, news: News) {
         // The engine ended: nobody wants to know.
         let _ = self.outbox.send(Message::News(self.number, news));
     }
@@ -140,8 +170,8 @@ impl Reporter {
 impl Watch for Reporter {
     fn progress(&self, work: &'static str, done: usize, of: usize) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.elapsed() >= BEAT || done == of {
-            *last = Instant::now();
+        if last.0.elapsed() >= BEAT || last.1 != work {
+            *last = (Instant::now(), work);
             self.tell(News::Progress(work, done, of));
         }
     }
@@ -156,7 +186,8 @@ impl Core {
             let wait = if self.dirty { BEAT.saturating_sub(self.published.elapsed()) } else { Duration::from_secs(3600) };
             match messages.recv_timeout(wait) {
                 Ok(Message::Command(Command::Quit)) => {
-                    self.stop_job();
+                    self.stop_task();
+                    self.close();
                     return;
                 }
                 Ok(Message::Command(command)) => {
@@ -175,22 +206,23 @@ impl Core {
     }
 
     /// Publishes the state.
-    fn show(&mut self) {
+    pub fn show(&mut self) {
         self.dirty = false;
         self.published = Instant::now();
         (self.publish)(Arc::new(self.snap.clone()));
     }
 
-    fn log(&mut self, tone: Tone, text: impl Into<String>) {
+    pub fn log(&mut self, tone: Tone, text: impl Into<String>) {
         let at = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
-        let text = crate::model::harmless(&text.into()).into_owned();
+        let text = harmless(&text.into()).into_owned();
         Arc::make_mut(&mut self.snap.log).push(LogLine { at, text, tone });
     }
 
-    fn fail(&mut self, text: impl Into<String>) {
+    /// Something went wrong; the session goes on.
+    pub fn fail(&mut self, text: impl Into<String>) {
         let text = text.into();
-        self.log(Tone::Error, text.clone());
-        self.snap.error = Some(crate::model::harmless(&text).into_owned());
+        self.snap.error = Some(harmless(&text).into_owned());
+        self.log(Tone::Error, text);
     }
 
     fn obey(&mut self, command: Command) {
@@ -198,33 +230,51 @@ impl Core {
         match command {
             Command::Open(path) => {
                 let path = if path.is_dir() { path.join("case.toml") } else { path };
-                self.open(path.clone(), move || Case::open(&path).map_err(|e| e.to_string()));
+                let file = path.clone();
+                self.open(Some(file), path.clone(), move || Case::open(&path).map_err(|e| e.to_string()));
             }
-            Command::OpenCase(case) => self.open(case.target.clone(), move || Ok(*case)),
+            Command::OpenCase(case) => self.open(None, case.target.clone(), move || Ok(*case)),
             Command::Inspect { row, image } => self.inspect(row, image),
             Command::Cancel => {
-                if self.stop_job() {
+                if self.stop_task() {
                     self.log(Tone::Warning, "cancelled");
                 }
             }
+            Command::Localize => self.look(),
+            Command::Accept(id) => self.decide(id, crate::repair::Decision::Accept, String::new()),
+            Command::Reject(id, note) => self.decide(id, crate::repair::Decision::Reject, note),
+            Command::Skip(id) => self.decide(id, crate::repair::Decision::Skip, String::new()),
+            Command::Undo(id) => self.undo(id),
+            Command::Redo => self.redo(),
+            Command::Save(path) => self.save(path),
             Command::Quit => {}
-            _ => self.fail("faults cannot be looked for yet"),
         }
     }
 
     /// Starts work on a thread of its own. It replaces what was under way.
-    fn start(&mut self, work: &'static str, body: impl FnOnce(&Reporter) + Send + 'static) {
-        self.stop_job();
-        self.last_job += 1;
+    pub fn start(&mut self, work: &'static str, body: impl FnOnce(&Reporter) + Send + 'static) {
+        self.stop_task();
+        self.last_task += 1;
         let cancel = Arc::new(AtomicBool::new(false));
-        self.job = Some(Job { number: self.last_job, cancel: cancel.clone(), began: Instant::now(), work });
+        self.task = Some(Task { number: self.last_task, cancel: cancel.clone(), began: Instant::now(), work });
         self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None });
-        self.spawn(self.last_job, cancel, body);
+        self.spawn(self.last_task, cancel, body);
+    }
+
+    /// Whether a decision is being made: it is seen through before anything else is begun.
+    pub fn is_deciding(&self) -> bool {
+        self.task.as_ref().is_some_and(|t| DECIDING.contains(&t.work))
+    }
+
+    /// A number for work that no other work has.
+    pub fn number(&mut self) -> u64 {
+        self.last_task += 1;
+        self.last_task
     }
 
     /// Runs something on a thread of its own; a panic there becomes an error here.
-    fn spawn(&mut self, number: u64, cancel: Arc<AtomicBool>, body: impl FnOnce(&Reporter) + Send + 'static) {
-        let reporter = Reporter { number, outbox: self.outbox.clone(), cancel, last: Mutex::new(Instant::now()) };
+    pub fn spawn(&mut self, number: u64, cancel: Arc<AtomicBool>, body: impl FnOnce(&Reporter) + Send + 'static) {
+        let reporter = Reporter { number, outbox: self.outbox.clone(), cancel, last: Mutex::new((Instant::now(), "")) };
         let spawned = std::thread::Builder::new().name("worker".into()).spawn(move || {
             let guarded = std::panic::AssertUnwindSafe(|| body(&reporter));
             if let Err(panic) = std::panic::catch_unwind(guarded) {
@@ -233,99 +283,57 @@ impl Core {
             }
         });
         if let Err(why) = spawned {
-            self.job = None;
+            self.task = None;
             self.snap.work = None;
             self.fail(format!("no thread for it: {why}"));
         }
     }
 
     /// Stops the work under way; whether there was any.
-    fn stop_job(&mut self) -> bool {
+    pub fn stop_task(&mut self) -> bool {
         self.snap.work = None;
-        match self.job.take() {
-            Some(job) => {
-                job.cancel.store(true, Ordering::Relaxed);
+        match self.task.take() {
+            Some(task) => {
+                task.cancel.store(true, Ordering::Relaxed);
                 true
             }
             None => false,
         }
     }
 
-    /// Opens a case, named after this file until its title is known.
-    fn open(&mut self, path: PathBuf, read: impl FnOnce() -> Result<Case, String> + Send + 'static) {
-        self.stop_job();
-        self.last_job += 1;
-        let number = self.last_job;
-        self.open = Some(Open { number, case: None, source: None, target: None, images: None, bench: None });
-        self.inspecting = None;
-        let name = path.parent().and_then(Path::file_name).unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let info = CaseInfo { title: crate::model::harmless(&name).into_owned(), path: path.clone(), ..CaseInfo::default() };
-        self.snap = Snapshot {
-            generation: self.snap.generation + 1,
-            case: Some(Arc::new(info)),
-            source: Load::Loading,
-            target: Load::Loading,
-            ..Snapshot::default()
-        };
-        self.log(Tone::Plain, format!("opening {}", path.display()));
-        let max_mem = self.options.run.max_mem;
-        self.spawn(number, Arc::default(), move |to| match read() {
-            Err(why) => to.tell(News::Failed(why)),
-            Ok(case) => {
-                to.tell(News::Case(Box::new(case.clone())));
-                std::thread::scope(|scope| {
-                    for (side, path) in [(Side::Source, &case.source), (Side::Target, &case.target)] {
-                        scope.spawn(move || to.tell(News::Model(side, bench::load(path, max_mem))));
-                    }
-                    match ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref()) {
-                        Ok(images) => to.tell(News::Images(Arc::new(images))),
-                        Err(why) => to.tell(News::Failed(why.to_string())),
-                    }
-                });
-            }
-        });
-    }
-
-    /// Takes in what a worker tells, unless its job is no longer wanted.
+    /// Takes in what a worker tells, unless its work is no longer wanted.
     fn hear(&mut self, number: u64, news: News) {
         let of_case = self.open.as_ref().is_some_and(|o| o.number == number);
-        let of_job = self.job.as_ref().is_some_and(|j| j.number == number);
-        if !of_case && !of_job {
+        let of_task = self.task.as_ref().is_some_and(|t| t.number == number);
+        if !of_case && !of_task {
             return;
         }
         match news {
-            News::Progress(name, done, of) => {
-                self.progress(name, done, of);
-                return;
-            }
-            News::Compared(image, compared) => {
-                self.compared(image, *compared);
-                return;
-            }
+            News::Progress(name, done, of) => return self.progress(name, done, of),
+            News::Compared(image, compared) => return self.compared(image, *compared),
             News::Case(case) => self.case(*case),
             News::Model(side, loaded) => self.model(side, loaded),
-            News::Images(images) => {
-                self.snap.images.of = images.len();
+            News::Images(images) => self.images(images),
+            News::SourceReady(side) => {
                 if let Some(open) = &mut self.open {
-                    open.images = Some(images);
+                    open.source_side = Some(side);
                 }
-                self.evaluate();
             }
-            News::Ready(bench) => {
-                if let Some(open) = &mut self.open {
-                    open.bench = Some(bench);
-                }
-                self.lay_out();
-            }
+            News::Ready(bench) => self.ready(bench),
             News::LeftOut(path, why) => {
                 self.log(Tone::Warning, format!("left out: {why}"));
                 Arc::make_mut(&mut self.snap.images.unreadable).push((path, why));
             }
             News::DoesNotRun(why) => {
-                self.log(Tone::Error, why.clone());
-                self.snap.does_not_run = Some(crate::model::harmless(&why).into_owned());
+                self.log(Tone::Error, format!("the target does not run: {why}"));
+                self.snap.does_not_run = Some(harmless(&why).into_owned());
             }
-            News::Evaluated => self.evaluated(),
+            News::Evaluated(source, target) => self.evaluated(source, target),
+            News::Found(findings, proposals) => self.found(*findings, proposals),
+            News::Tried(id, evidence) => self.tried(id, evidence),
+            News::TriedAll => drop(self.stop_task()),
+            News::Decided(decided) => self.decided(*decided),
+            News::Turned(turned) => self.turned(*turned),
             News::Detail(detail) => {
                 self.snap.detail = Some(Arc::new(*detail));
                 if let Some(Some((row, image))) = self.inspecting.take() {
@@ -333,15 +341,11 @@ impl Core {
                 }
             }
             News::Failed(why) => {
-                if of_job {
-                    self.stop_job();
+                if of_task {
+                    self.stop_task();
                 } else {
-                    // What was not loaded by now will not be.
-                    for load in [&mut self.snap.source, &mut self.snap.target] {
-                        if *load == Load::Loading {
-                            *load = Load::Waiting;
-                        }
-                    }
+                    self.inspecting = None;
+                    self.loading_failed();
                 }
                 self.fail(why);
             }
@@ -350,121 +354,15 @@ impl Core {
     }
 
     fn progress(&mut self, name: &'static str, done: usize, of: usize) {
-        let Some(job) = &self.job else { return };
-        let spent = job.began.elapsed();
+        let Some(task) = &mut self.task else { return };
+        let name = if name.is_empty() { task.work } else { name };
+        if self.snap.work.as_ref().is_some_and(|w| w.name != name) {
+            task.began = Instant::now();
+        }
+        let spent = task.began.elapsed();
         let left = (done > 0 && of > done && spent > Duration::from_millis(500)).then(|| spent.mul_f64((of - done) as f64 / done as f64));
-        let name = if name.is_empty() { job.work } else { name };
         self.snap.work = Some(Work { name, done, of, left });
         self.dirty = true;
-    }
-
-    fn case(&mut self, case: Case) {
-        let name = |p: &Path| crate::model::harmless(&p.file_name().unwrap_or(p.as_os_str()).to_string_lossy()).into_owned();
-        if let Some(info) = &mut self.snap.case {
-            let info = Arc::make_mut(info);
-            if let Some(title) = &case.title {
-                info.title = crate::model::harmless(title).into_owned();
-            }
-            info.about = crate::model::harmless(case.about.as_deref().unwrap_or_default()).into_owned();
-            info.source = name(&case.source);
-            info.target = name(&case.target);
-        }
-        if let Some(open) = &mut self.open {
-            open.case = Some(Arc::new(case));
-        }
-    }
-
-    fn model(&mut self, side: Side, loaded: Result<Arc<Network>, String>) {
-        let load = match &loaded {
-            Ok(network) => {
-                let load = bench::describe(network);
-                if let Load::Ready { nodes, parameters, producer } = &load {
-                    self.log(Tone::Plain, format!("{} loaded: {nodes} nodes, {parameters} parameters, written by {producer}", side.name()));
-                }
-                load
-            }
-            Err(why) => {
-                self.log(Tone::Error, format!("{}: {why}", side.name()));
-                Load::Failed(crate::model::harmless(why).into_owned())
-            }
-        };
-        let Some(open) = &mut self.open else { return };
-        match side {
-            Side::Source => (open.source, self.snap.source) = (loaded.ok(), load),
-            Side::Target => (open.target, self.snap.target) = (loaded.ok(), load),
-        }
-        self.lay_out();
-        self.evaluate();
-    }
-
-    /// Makes the sheet of what is known by now.
-    fn lay_out(&mut self) {
-        let Some(open) = &self.open else { return };
-        let nothing = Default::default();
-        let shapes = open.bench.as_ref().map_or([&nothing, &nothing], |b| [&b.shapes[0], &b.shapes[1]]);
-        self.snap.sheet = Some(Arc::new(Sheet::unpaired(open.source.clone(), open.target.clone(), shapes)));
-    }
-
-    /// Compares both models on all images, as soon as all three are there.
-    fn evaluate(&mut self) {
-        let Some(open) = &self.open else { return };
-        let (Some(case), Some(source), Some(target), Some(images)) = (&open.case, &open.source, &open.target, &open.images) else { return };
-        let parts = bench::Parts { case: case.clone(), source: source.clone(), target: target.clone(), images: images.clone() };
-        let run = self.options.run.clone();
-        self.snap.images = Images { of: images.len(), ..Images::default() };
-        self.start("comparing images", move |to| {
-            let made = Bench::new(parts, &run, &mut |path, why| to.tell(News::LeftOut(path, why)));
-            let bench = match made {
-                Ok(bench) => Arc::new(bench),
-                Err(why) => return to.tell(News::Failed(why)),
-            };
-            to.tell(News::Ready(bench.clone()));
-            if let Some(why) = &bench.does_not_run {
-                to.tell(News::DoesNotRun(why.clone()));
-                return to.tell(News::Evaluated);
-            }
-            bench.compare_all(run.threads_for(bench.images.len()), to, &|image, result| match result {
-                Ok(compared) => to.tell(News::Compared(image, Box::new(compared))),
-                Err(why) => to.tell(News::LeftOut(bench.images.items()[image].path.clone(), why)),
-            });
-            if !to.cancelled() {
-                to.tell(News::Evaluated);
-            }
-        });
-    }
-
-    fn compared(&mut self, image: usize, compared: Compared) {
-        let images = &mut self.snap.images;
-        images.done += 1;
-        if compared.mismatch {
-            images.flipped += 1;
-            images.at_start = images.flipped;
-            let flips = Arc::make_mut(&mut images.flips);
-            let at = flips.partition_point(|f| f.image < image);
-            flips.insert(
-                at,
-                Flip {
-                    image,
-                    path: compared.path,
-                    truth: compared.truth,
-                    source: compared.source,
-                    target: compared.target,
-                    mended: false,
-                    broken: false,
-                },
-            );
-        }
-        self.dirty = true;
-    }
-
-    fn evaluated(&mut self) {
-        self.stop_job();
-        let images = &self.snap.images;
-        if self.snap.does_not_run.is_none() {
-            let tone = if images.flipped > 0 { Tone::Warning } else { Tone::Good };
-            let text = format!("{} of {} images flipped", images.flipped, images.done);
-            self.log(tone, text);
-        }
     }
 
     /// Works out the details of a row, one row at a time; of several wishes the last one counts.
@@ -474,10 +372,11 @@ impl Core {
             return;
         }
         let (Some(open), Some(sheet)) = (&self.open, &self.snap.sheet) else { return };
-        let (sheet, bench, number) = (sheet.clone(), open.bench.clone(), open.number);
+        let (sheet, findings, number) = (sheet.clone(), self.snap.findings.clone(), open.number);
+        let feed = open.job.as_ref().map(|j| (j.images.clone(), j.source_feed.clone()));
         self.inspecting = Some(None);
         self.spawn(number, Arc::default(), move |to| {
-            to.tell(News::Detail(Box::new(detail::work_out(&sheet, bench.as_deref(), row, image))));
+            to.tell(News::Detail(Box::new(detail::work_out(&sheet, findings.as_deref(), feed.as_ref(), row, image))));
         });
     }
 }

@@ -5,6 +5,10 @@ mod bench;
 mod command;
 mod detail;
 mod engine;
+mod flow;
+mod mending;
+mod offer;
+mod opening;
 mod sheet;
 mod snapshot;
 pub mod words;
@@ -13,4 +17,6 @@ pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};
 pub use sheet::{Cell, Row, Shapes, Sheet, Sign};
-pub use snapshot::{CaseInfo, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work};
+pub use snapshot::{
+    CaseInfo, Decision, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,
+};

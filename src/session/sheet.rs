@@ -174,23 +174,14 @@ fn of_verdict(region: &Region) -> Sign {
 fn inputs(network: &Network, shapes: &Shapes) -> Cell {
     let index = network.model().index();
     let names: Vec<_> = network.inputs().iter().map(|v| harmless(index.name(*v))).collect();
-    let shape = network.inputs().first().and_then(|v| shapes.get(v)).map(|s| words::shape(s)).unwrap_or_else(|| declared(network));
+    let shape = network
+        .inputs()
+        .first()
+        .and_then(|v| shapes.get(v))
+        .map(|s| words::shape(s))
+        .unwrap_or_else(|| network.model().inputs().next().map(words::declared_shape).unwrap_or_default());
     let text = if names.is_empty() { "no input".into() } else { format!("input {}", names.join(", ")) };
     Cell { ops: Vec::new(), text, shape, reads: Vec::new(), makes: network.inputs().to_vec() }
-}
-
-/// The declared shape of the first input, symbols and all.
-fn declared(network: &Network) -> String {
-    use crate::model::onnx::{tensor_shape_proto::dimension, type_proto};
-    let Some(info) = network.model().inputs().next() else { return String::new() };
-    let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return String::new() };
-    let Some(shape) = &tensor.shape else { return String::new() };
-    let dims = shape.dim.iter().map(|d| match &d.value {
-        Some(dimension::Value::DimValue(n)) => n.to_string(),
-        Some(dimension::Value::DimParam(name)) => harmless(name).into_owned(),
-        None => "?".into(),
-    });
-    dims.collect::<Vec<_>>().join("×")
 }
 
 fn cell(network: &Network, ops: &[OpId], shapes: &Shapes) -> Cell {

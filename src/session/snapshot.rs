@@ -195,6 +195,15 @@ pub struct Proposal {
     pub standing: Standing,
 }
 
+/// A decision, with what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What was decided on, and how.
+    pub proposal: Proposal,
+    /// Flipped images before and after, where it was accepted.
+    pub flips: Option<(usize, usize)>,
+}
+
 /// A line of the session's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
@@ -242,6 +251,8 @@ pub struct Snapshot {
     pub findings: Option<Arc<Findings>>,
     /// What could be changed, the first suspect's first.
     pub proposals: Arc<Vec<Proposal>>,
+    /// What was decided in this session, in order.
+    pub decided: Arc<Vec<Decision>>,
     /// Whether there is something to take back.
     pub can_undo: bool,
     /// Whether there is something to do again.

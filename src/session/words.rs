@@ -1,7 +1,7 @@
 //! A node in a few words: the operator and what distinguishes it from others of its type.
 
 use crate::model::onnx::attribute_proto::AttributeType;
-use crate::model::onnx::{AttributeProto, NodeProto};
+use crate::model::onnx::{AttributeProto, NodeProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 use crate::model::{NodeExt, harmless};
 use crate::run::{Network, Op, OpId, Value};
 
@@ -178,6 +178,18 @@ pub fn shape(dims: &[usize]) -> String {
         return "scalar".into();
     }
     dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
+}
+
+/// Declared dimensions of an input or output, symbols and all; empty when there are none.
+pub fn declared_shape(info: &ValueInfoProto) -> String {
+    let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return String::new() };
+    let Some(shape) = &tensor.shape else { return String::new() };
+    let dims = shape.dim.iter().map(|d| match &d.value {
+        Some(dimension::Value::DimValue(n)) => n.to_string(),
+        Some(dimension::Value::DimParam(name)) => harmless(name).into_owned(),
+        None => "?".into(),
+    });
+    dims.collect::<Vec<_>>().join("×")
 }
 
 #[cfg(test)]

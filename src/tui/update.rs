@@ -159,7 +159,10 @@ fn on_engine(state: &mut State, prepared: Prepared) {
     if now.error.is_some() && now.error != before.error {
         state.say(now.error.clone().unwrap_or_default(), Tone::Error);
     }
-    let all_gone = now.images.at_start > 0 && now.images.flipped == 0 && now.work.is_none() && now.can_undo;
+    let all_gone = now.images.at_start > 0
+        && now.images.flipped == 0
+        && now.work.is_none()
+        && now.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
     if all_gone && !state.summed_up && state.overlay.is_none() {
         state.summed_up = true;
         state.overlay = Some(Overlay::Summary);
@@ -242,7 +245,11 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
                 effects.push(Effect::Engine(Command::Skip(id)));
             }
         }
-        Action::Undo => effects.push(Effect::Engine(Command::Undo)),
+        Action::Undo => {
+            // The one at hand if it is accepted, else whatever was decided last.
+            let here = state.proposal().filter(|p| p.standing == Standing::Accepted).map(|p| p.id);
+            effects.push(Effect::Engine(Command::Undo(here)));
+        }
         Action::Redo => effects.push(Effect::Engine(Command::Redo)),
         Action::Alternative => state.alternative = (state.alternative + 1) % state.alternatives().len().max(1),
         Action::Localize => effects.push(Effect::Engine(Command::Localize)),

@@ -42,6 +42,9 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 fn flips(state: &State, wide: bool) -> Vec<Span<'static>> {
     let theme = &state.theme;
     let images = &state.snapshot.images;
+    if state.snapshot.does_not_run.is_some() {
+        return vec![Span::styled("target does not run", theme.style(Role::Bad))];
+    }
     if images.done == 0 {
         return Vec::new();
     }

@@ -11,18 +11,20 @@ use ratatui::buffer::Buffer;
 pub fn draw(state: &State, buffer: &mut Buffer) {
     let theme = &state.theme;
     let snap = &state.snapshot;
-    let decided: Vec<_> = snap.proposals.iter().filter(|p| matches!(p.standing, Standing::Accepted | Standing::Rejected(_))).collect();
+    let decided = &snap.decided;
     let area = popup::window(state, 84, decided.len() as u16 + 8, "done", buffer);
     let width = area.width as usize;
     let broken = snap.images.flips.iter().filter(|f| f.broken).count();
     let broken = if broken == 0 { "none newly broken".to_string() } else { format!("{broken} newly broken") };
     let text = format!("{} → {} of {} flipped; {broken}", snap.images.at_start, snap.images.flipped, snap.images.done);
     put(buffer, area, 0, 0, &text, theme.style(Role::Good));
-    for (i, p) in decided.iter().enumerate() {
+    for (i, decision) in decided.iter().enumerate() {
+        let p = &decision.proposal;
         let kind = p.kind.map_or(p.category.id(), |k| k.id());
         let (mark, role, after) = match &p.standing {
             Standing::Rejected(note) => ("✗", Role::Bad, if note.is_empty() { "rejected".into() } else { format!("rejected: {note}") }),
-            _ => ("✓", Role::Good, p.flips.map(|(a, b)| format!("{a} → {b}")).unwrap_or_default()),
+            Standing::Accepted => ("✓", Role::Good, decision.flips.map(|(a, b)| format!("{a} → {b}")).unwrap_or_default()),
+            _ => ("·", Role::Dim, "put off".into()),
         };
         let y = 2 + i;
         put(buffer, area, 0, y, mark, theme.style(role));
