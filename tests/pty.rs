@@ -40,7 +40,8 @@ fn the_list_of_demonstrations_leads_to_flipped_images() {
 fn keys_are_answered_while_models_load() {
     let terminal = debug("1-", 120, 40);
     terminal.wait_for("fixcon");
-    // At once, whatever the engine does.
+    terminal.settle();
+    // Whatever the engine does.
     terminal.press("?");
     terminal.wait_for("Signs between the graphs");
     terminal.press("\x1b");
