@@ -50,8 +50,9 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     };
     // The first image shows whether anything fits at all, before all threads find out at once.
     let judged_first = one(first.index)?;
-    let (a, b) = judged_first.lengths;
-    if a != b && comparison.label_offset.is_none() {
+    let [a, b] = &judged_first.shapes;
+    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    if count(a) != count(b) && comparison.label_offset.is_none() {
         notes.push(comparison.lengths(a, b));
     }
     let rest = in_parallel(first.index + 1..images.len(), &one, options.run.threads_for(images.len()), watch)?;

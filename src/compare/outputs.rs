@@ -13,6 +13,9 @@ const TOP: usize = 5;
 /// Lead of one class over another below which they are a near-tie, of the spread of all scores.
 const NEAR_TIE: f32 = 0.01;
 
+/// Offsets beyond this are refused, so that sums of labels and offsets are always small.
+const MOST_CLASSES: u64 = 1 << 40;
+
 /// An output of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
@@ -79,8 +82,8 @@ pub struct Judged {
     pub mismatch: bool,
     /// Whether the source itself sees both labels as nearly equal.
     pub near_tie: bool,
-    /// Elements of the source's and of the target's output.
-    pub lengths: (usize, usize),
+    /// Shapes of the source's and of the target's output.
+    pub shapes: [Vec<usize>; 2],
     /// Distance of the scores, of the classes that both have; `None` where the outputs are of different lengths and no
     /// `label_offset` says how they stand to each other.
     pub distance: Option<Distance>,
@@ -94,8 +97,11 @@ impl Comparison {
     /// Chooses outputs as a case says; by default the first of each model. Also gives notes for the user.
     ///
     /// # Errors
-    /// [`CompareError::Outputs`] for an output that does not exist.
+    /// [`CompareError::Outputs`] for an output that does not exist, or an offset beyond all classes.
     pub fn new(keys: &CompareKeys, source: &Model, target: &Model) -> Result<(Self, Vec<String>), CompareError> {
+        if let Some(offset) = keys.label_offset.filter(|o| o.unsigned_abs() > MOST_CLASSES) {
+            return Err(CompareError::Outputs(format!("label_offset = {offset} is farther than any network has classes")));
+        }
         let mut notes = Vec::new();
         let mut choose = |side: Side, model: &Model, own: &Option<String>| -> Result<Chosen, CompareError> {
             let names: Vec<&str> = model.outputs().map(|o| o.name()).collect();
@@ -159,12 +165,12 @@ impl Comparison {
     /// [`CompareError::Outputs`] when they are no class scores, or when their lengths differ by one and nobody said where the
     /// background class is, naming the flag that helps.
     pub fn judge(&self, source: &[Value], target: &[Value]) -> Result<Judged, CompareError> {
-        let s = self.row(Side::Source, source, &self.source)?;
-        let t = self.row(Side::Target, target, &self.target)?;
-        let (s, t) = (&s[..], &t[..]);
+        let one = self.row(Side::Source, source, &self.source)?;
+        let other = self.row(Side::Target, target, &self.target)?;
+        let (s, t) = (&*one.to_f32(), &*other.to_f32());
         let offset = self.label_offset.unwrap_or(0);
         if self.label_offset.is_none() && self.criterion == Criterion::Label && s.len().abs_diff(t.len()) == 1 {
-            return Err(CompareError::Outputs(self.lengths(s.len(), t.len())));
+            return Err(CompareError::Outputs(self.lengths(one.shape(), other.shape())));
         }
         let (source, target) = (opinion(s), opinion(t));
         let as_source = i64::try_from(target.label).unwrap_or(i64::MAX) - offset;
@@ -175,7 +181,16 @@ impl Comparison {
         };
         let near_tie =
             !same_label && usize::try_from(as_source).ok().and_then(|c| s.get(c)).is_some_and(|other| near_tie(s, s[source.label] - other));
-        let mut out = Judged { mismatch, near_tie, lengths: (s.len(), t.len()), distance: None, overlap: None, tau: None, source, target };
+        let mut out = Judged {
+            mismatch,
+            near_tie,
+            shapes: [one.shape().to_vec(), other.shape().to_vec()],
+            distance: None,
+            overlap: None,
+            tau: None,
+            source,
+            target,
+        };
         if s.len() == t.len() || self.label_offset.is_some() {
             let (mine, yours) = common(s, t, offset);
             if mine.is_empty() && !s.is_empty() {
@@ -196,7 +211,7 @@ impl Comparison {
         Ok(out)
     }
 
-    fn row(&self, side: Side, outputs: &[Value], chosen: &Chosen) -> Result<Vec<f32>, CompareError> {
+    fn row<'a>(&self, side: Side, outputs: &'a [Value], chosen: &Chosen) -> Result<&'a Value, CompareError> {
         let value =
             outputs.get(chosen.slot).ok_or_else(|| CompareError::Outputs(format!("{side}: output '{}' was not made", chosen.name)))?;
         if self.criterion == Criterion::Label && !is_classes(value.shape()) {
@@ -206,13 +221,14 @@ impl Comparison {
                 value.shape()
             )));
         }
-        Ok(value.to_f32().into_owned())
+        Ok(value)
     }
 
     /// What to say of outputs of different lengths, with the flag that sets it right.
-    pub(super) fn lengths(&self, source: usize, target: usize) -> String {
-        let both =
-            format!("output '{}' of the source has {source} elements, '{}' of the target {target}", self.source.name, self.target.name);
+    pub(super) fn lengths(&self, source: &[usize], target: &[usize]) -> String {
+        let (one, other) = (&self.source.name, &self.target.name);
+        let both = format!("output '{one}' of the source has shape {source:?} for an image, '{other}' of the target {target:?}");
+        let (source, target): (usize, usize) = (source.iter().product(), target.iter().product());
         let hint = match (self.criterion, target as i64 - source as i64) {
             (Criterion::Tolerance, _) => "; --compare-output NAME says other outputs",
             (_, 1) => ": if the target has a background class in front, say --label-offset 1, if it is the last one, --label-offset 0",
@@ -299,12 +315,12 @@ mod tests {
     #[test]
     fn other_class_counts_are_an_error_that_names_the_flag() {
         let why = judge(&comparison(None, Criterion::Label), &[0.0; 3], &[0.0; 4]).unwrap_err().to_string();
-        assert!(why.contains("3 elements") && why.contains("--label-offset 1"), "{why}");
+        assert!(why.contains("[1, 3]") && why.contains("--label-offset 1"), "{why}");
         // Farther apart they are compared as they are, and nothing is measured.
         let c = comparison(None, Criterion::Label);
         let j = judge(&c, &[0.0, 1.0, 0.0], &[0.0; 9]).unwrap();
-        assert_eq!((j.mismatch, j.lengths, j.distance), (true, (3, 9), None));
-        assert!(c.lengths(3, 9).contains("--compare-output"));
+        assert_eq!((j.mismatch, j.distance), (true, None));
+        assert!(c.lengths(&[1, 3], &[1, 9]).contains("--compare-output"));
         let c = comparison(None, Criterion::Tolerance);
         assert!(judge(&c, &[0.0; 3], &[0.0; 4]).unwrap().mismatch);
     }
