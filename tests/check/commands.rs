@@ -89,3 +89,68 @@ fn failures_are_json_when_that_is_asked_for() {
     assert_eq!(code, 2);
     assert!(out["error"]["message"].as_str().unwrap().contains("pillow.npz"), "{out}");
 }
+
+/// A pipe that nobody writes to keeps the work waiting, so that it can be ended from outside.
+#[cfg(target_os = "linux")]
+struct Stuck {
+    parent: std::process::Child,
+    work: String,
+    _folder: tempfile::TempDir,
+}
+
+#[cfg(target_os = "linux")]
+impl Stuck {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("list.txt");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let parent = Command::new(assert_cmd::cargo::cargo_bin("fixcon"))
+            .current_dir(root())
+            .args(["check", &super::sample("8-mobilenet-clean-torch"), "--images"])
+            .arg(&pipe)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", parent.id());
+        let work = wait_for(|| std::fs::read_to_string(&children).ok()?.split_whitespace().next().map(str::to_string));
+        Self { parent, work, _folder: folder }
+    }
+}
+
+/// Asks again and again, for ten seconds.
+#[cfg(target_os = "linux")]
+fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
+    for _ in 0..500 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("it did not come about");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn work_that_aborts_ends_in_a_message_and_exit_code_two() {
+    let stuck = Stuck::new();
+    assert!(Command::new("kill").args(["-ABRT", &stuck.work]).status().unwrap().success());
+    let out = stuck.parent.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    let err = String::from_utf8_lossy(&out.stderr);
+    assert!(err.contains("error: the work was not finished") && err.contains("--max-mem"), "{err}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_kills_the_program_ends_its_work() {
+    let mut stuck = Stuck::new();
+    stuck.parent.kill().unwrap();
+    stuck.parent.wait().unwrap();
+    let gone = || {
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", stuck.work)).unwrap_or_default();
+        // A zombie has ended too; nobody may be there to fetch it.
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    };
+    wait_for(gone);
+}
