@@ -148,7 +148,10 @@ pub fn near(log: &Path, file: &Path) -> String {
 
 /// The file that [`near`] named.
 pub fn far(log: &Path, path: &str) -> PathBuf {
-    super::folder(log).join(path)
+    match super::folder(log) {
+        folder if folder == Path::new(".") => path.into(),
+        folder => folder.join(path),
+    }
 }
 
 #[cfg(test)]

@@ -6,19 +6,19 @@ use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
 
-struct Out {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub struct Out {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-fn fixcon(folder: &Path, args: &[&str]) -> Out {
+pub fn fixcon(folder: &Path, args: &[&str]) -> Out {
     let out = Command::cargo_bin("fixcon").unwrap().current_dir(folder).env("TZ", "UTC").args(args).output().unwrap();
     let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
     Out { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }
 }
 
-fn json(out: &Out) -> Json {
+pub fn json(out: &Out) -> Json {
     serde_json::from_str(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}{}", out.stdout, out.stderr))
 }
 

@@ -5,5 +5,6 @@ mod common;
 mod kill;
 mod log;
 mod refused;
+mod repairs;
 mod replay;
 mod tamper;
