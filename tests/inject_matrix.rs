@@ -25,8 +25,10 @@ fn faults_of_every_category_are_found_and_named() {
     assert!(n > 40, "{n} faults");
     let failed: Vec<_> = found.trials.iter().filter(|t| t.failure.is_some()).map(|t| (&t.key, &t.failure)).collect();
     assert!(failed.is_empty(), "{failed:?}");
-    let (place, kind) = (found.trials.iter().filter(|t| t.first_right()).count(), found.trials.iter().filter(|t| t.first_kind_right()).count());
-    let missed: Vec<_> = found.trials.iter().filter(|t| !t.first_kind_right()).map(|t| format!("{} ({}): {}", t.key, t.note, t.said())).collect();
+    let (place, kind) =
+        (found.trials.iter().filter(|t| t.first_right()).count(), found.trials.iter().filter(|t| t.first_kind_right()).count());
+    let missed: Vec<_> =
+        found.trials.iter().filter(|t| !t.first_kind_right()).map(|t| format!("{} ({}): {}", t.key, t.note, t.said())).collect();
     assert!(place * 100 >= n * 90, "{place} of {n} places; missed: {missed:#?}");
     assert!(kind * 100 >= n * 80, "{kind} of {n} kinds; missed: {missed:#?}");
 }
