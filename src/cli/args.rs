@@ -6,6 +6,7 @@ use super::inject::InjectArgs;
 use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
+use super::matrix::MatrixArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
@@ -47,6 +48,8 @@ pub enum Command {
     Debug(DebugArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
+    /// Put faults of every kind into clean pairs, localise them, and print how often the place and the kind are right
+    Matrix(MatrixArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page, in roff

@@ -257,7 +257,7 @@ fn write(subject: &Subject, fault: Fault, folder: &Path, seed: u64, every_way: b
 }
 
 /// Writes a small file, whole or not at all.
-fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
     let what = || path.display().to_string();
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(what)?;
@@ -270,7 +270,7 @@ fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
 }
 
 /// The kinds that these words name.
-fn kinds(words: &[String]) -> Result<Vec<Kind>> {
+pub(super) fn kinds(words: &[String]) -> Result<Vec<Kind>> {
     let mut out: Vec<Kind> = Vec::new();
     for word in words {
         let word = word.trim();

@@ -11,6 +11,7 @@ mod inject;
 mod inspect;
 mod localize;
 mod log;
+mod matrix;
 mod page;
 mod progress;
 mod repair;
@@ -22,10 +23,11 @@ pub use check::CheckArgs;
 pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
-pub use inject::InjectArgs;
+pub use inject::{InjectArgs, InjectList, InjectReport};
 pub use inspect::{InspectArgs, InspectReport, NodeReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
 pub use log::{LogArgs, LogProblem, LogReport};
+pub use matrix::{MatrixArgs, MatrixReport, Named, Trial};
 pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
@@ -54,10 +56,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
-        Some(Command::Inject(args)) => inject::run(args, &cli.common),
         Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
+        Some(Command::Inject(args)) => inject::run(args, &cli.common),
+        Some(Command::Matrix(args)) => matrix::run(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
         None if debug::has_terminal() => debug::run(&DebugArgs::default(), &cli.common),

@@ -10,10 +10,13 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("check", schema_for!(fixcon::compare::CheckReport)),
         ("error", schema_for!(fixcon::cli::FailureReport)),
         ("explain", schema_for!(fixcon::cli::ExplainReport)),
+        ("inject", schema_for!(fixcon::cli::InjectReport)),
+        ("inject-list", schema_for!(fixcon::cli::InjectList)),
         ("inspect", schema_for!(fixcon::cli::InspectReport)),
         ("inspect-node", schema_for!(fixcon::cli::NodeReport)),
         ("localize", schema_for!(fixcon::cli::LocalizeReport)),
         ("log", schema_for!(fixcon::cli::LogReport)),
+        ("matrix", schema_for!(fixcon::cli::MatrixReport)),
         ("repair", schema_for!(fixcon::cli::RepairReport)),
         ("replay", schema_for!(fixcon::cli::ReplayReport)),
     ]
@@ -68,6 +71,7 @@ fn what_commands_write_fits_the_schemas() {
         ("error", vec!["check".to_string(), sample("5-resnet-unloadable")]),
         ("inspect", vec!["inspect".to_string(), "sample_models/models/vit.onnx".to_string()]),
         ("explain", vec!["explain".to_string()]),
+        ("inject-list", vec!["inject".to_string(), "--list".to_string(), "sample_models/models/resnet.onnx".to_string()]),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let schema = find(name);
