@@ -4,7 +4,7 @@
 mod terminal;
 
 use std::time::{Duration, Instant};
-use terminal::{Terminal, sample};
+use terminal::{Terminal, copy, sample};
 
 fn debug(case: &str, cols: u16, rows: u16) -> Terminal {
     Terminal::start(cols, rows, &["debug", &sample(case).to_string_lossy()])
@@ -40,8 +40,7 @@ fn the_list_of_demonstrations_leads_to_flipped_images() {
 fn keys_are_answered_while_models_load() {
     let terminal = debug("1-", 120, 40);
     terminal.wait_for("fixcon");
-    terminal.settle();
-    // Whatever the engine does.
+    // At once, whatever the engine does.
     terminal.press("?");
     terminal.wait_for("Signs between the graphs");
     terminal.press("\x1b");
@@ -68,6 +67,116 @@ fn any_size_is_survived() {
     terminal.press("q");
     assert_eq!(terminal.end().exit_code(), 0);
     assert_restored(&terminal);
+}
+
+#[test]
+fn search_goes_to_the_row() {
+    let terminal = debug("2-", 120, 40);
+    terminal.wait_for("suspect 1");
+    terminal.press("/gemm");
+    terminal.wait_for("enter keeps");
+    terminal.press("\r");
+    terminal.until("the cursor on the Gemm", |text| text.lines().any(|l| l.contains("▶") && l.contains("Gemm")));
+    terminal.press("/nowhere-at-all");
+    terminal.wait_for("nowhere-at-all");
+    terminal.press("\r");
+    terminal.press("n");
+    terminal.wait_for("is nowhere in the two graphs");
+}
+
+/// From the case on the screen to the saved model and back from its log.
+fn repaired(cols: u16, rows: u16) {
+    let (_folder, case) = copy("1-");
+    let mut terminal = Terminal::start(cols, rows, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("LH-PADS");
+    terminal.wait_for("breaks none");
+    terminal.press("a");
+    terminal.wait_for("all labels agree");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.press("w");
+    terminal.wait_for("saved as");
+    terminal.press("\x1b");
+    terminal.wait_gone("back to the graphs");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let log = case.join("target.fixcon.jsonl");
+    let replayed = fixcon::audit::replay(&log, None).expect("it replays");
+    assert!(replayed.is_same() && replayed.checks.len() == 1 && !replayed.unsaved);
+    assert_eq!(replayed.is_file_same(&log), Some(true));
+}
+
+#[test]
+fn a_repair_on_a_small_screen() {
+    repaired(80, 24);
+}
+
+#[test]
+fn a_repair_on_a_large_screen() {
+    repaired(160, 50);
+}
+
+#[test]
+fn a_rejection_with_a_note_an_undo_and_an_own_edit() {
+    let (_folder, case) = copy("1-");
+    let mut terminal = Terminal::start(140, 40, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("r");
+    terminal.wait_for("The note goes into the log");
+    terminal.press("want to see it wrong first\r");
+    terminal.wait_for("rejected: want to see");
+    terminal.press("u");
+    terminal.wait_gone("rejected: want to see");
+    terminal.press("a");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.wait_for("back to the graphs");
+    terminal.press("\x1b");
+    terminal.press("u");
+    terminal.wait_for("10 of 100 flipped");
+    terminal.wait_for("taken back");
+    // The same by an edit of one's own.
+    terminal.settle();
+    terminal.press("E");
+    terminal.wait_for("own edit of the target's node");
+    terminal.wait_for("pads = [1, 1, 1, 1]");
+    terminal.press("\x15pads = [0,0,1,1]\r");
+    terminal.wait_for("by hand");
+    terminal.press("a");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.press("\x1b");
+    terminal.press("w");
+    terminal.wait_for("not saved");
+    terminal.wait_gone("not saved");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let log = case.join("target.fixcon.jsonl");
+    let text = std::fs::read_to_string(&log).expect("a log");
+    assert!(text.contains("want to see it wrong first") && text.contains("\"undone\"") && text.contains("by hand"), "{text}");
+    assert!(fixcon::audit::replay(&log, None).expect("it replays").is_same());
+}
+
+#[test]
+fn what_was_accepted_before_a_kill_is_there_again() {
+    let (_folder, case) = copy("1-");
+    let terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("a");
+    terminal.wait_for("accepted");
+    terminal.wait_for("10 → 0 of 100");
+    let killed = std::process::Command::new("sh").args(["-c", &format!("kill -9 {}", terminal.pid())]).status();
+    assert!(killed.is_ok_and(|s| s.success()));
+    drop(terminal);
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("An earlier session ended with 1 accepted repair");
+    terminal.press("r");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.wait_for("back to the graphs");
+    terminal.press("w");
+    terminal.wait_for("saved as");
+    terminal.press("\x1b");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let log = case.join("target.fixcon.jsonl");
+    assert!(fixcon::audit::replay(&log, None).expect("it replays").is_same());
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl ModelDigest {
     }
 
     /// Says how another model differs from it, the path left out; `None` when it does not.
-    pub(super) fn differs(&self, now: &Self) -> Option<String> {
+    pub fn differs(&self, now: &Self) -> Option<String> {
         if self.sha256 != now.sha256 {
             return Some(format!("{} has SHA-256 {}, recorded is {}", now.path, short(&now.sha256), short(&self.sha256)));
         }

@@ -31,6 +31,30 @@ pub enum Command {
     Undo(Option<usize>),
     /// Does it again.
     Redo,
+    /// Tries a proposal on all images, not on some alone. Nothing is decided.
+    TryAll(usize),
+    /// Proposes the same with another value for the attribute that it sets.
+    Change(usize, String),
+    /// Proposes an attribute for the target's node in a row, written as `name = value`.
+    Write {
+        /// Row of the sheet.
+        row: usize,
+        /// The attribute.
+        text: String,
+    },
+    /// Proposes to take over from the source all in which the target's node of a row differs.
+    Take(usize),
+    /// Says that what flows out of a row's two sides is no pair, and looks again.
+    Forbid(usize),
+    /// Says that what flows out of the source's side of one row and the target's side of another is a pair, and looks again.
+    Pin {
+        /// Row of the source's side.
+        source: usize,
+        /// Row of the target's side.
+        target: usize,
+    },
+    /// Goes on with a session that ended before it was closed, from its log.
+    Resume(PathBuf),
     /// Writes the repaired model; beside the target when no path is given.
     Save(Option<PathBuf>),
     /// Ends the session: work stops, the log is closed.

@@ -6,6 +6,7 @@ use super::bench::{Bench, Compared, SourceSide};
 use super::command::Command;
 use super::detail::{self, Detail};
 use super::mending::{Decided, Mending, Turned};
+use super::resume::Resumed;
 use super::snapshot::{LogLine, Side, Snapshot, Tone, Work};
 use crate::dataset::{Case, ImageSet};
 use crate::localize::{Findings, LocalizeOptions};
@@ -108,6 +109,8 @@ pub(super) enum News {
     TriedAll,
     Decided(Box<Decided>),
     Turned(Box<Turned>),
+    Resumed(Box<Resumed>),
+    Resumable(PathBuf, usize),
     Detail(Box<Detail>),
     Failed(String),
 }
@@ -246,6 +249,13 @@ impl Core {
             Command::Skip(id) => self.decide(id, crate::repair::Decision::Skip, String::new()),
             Command::Undo(id) => self.undo(id),
             Command::Redo => self.redo(),
+            Command::TryAll(id) => self.try_on_all(id),
+            Command::Change(id, text) => self.change(id, &text),
+            Command::Write { row, text } => self.write(row, Some(&text)),
+            Command::Take(row) => self.write(row, None),
+            Command::Forbid(row) => self.pair_up(row, row, false),
+            Command::Pin { source, target } => self.pair_up(source, target, true),
+            Command::Resume(path) => self.resume(&path),
             Command::Save(path) => self.save(path),
             Command::Quit => {}
         }
@@ -334,6 +344,8 @@ impl Core {
             News::TriedAll => drop(self.stop_task()),
             News::Decided(decided) => self.decided(*decided),
             News::Turned(turned) => self.turned(*turned),
+            News::Resumed(resumed) => self.resumed(*resumed),
+            News::Resumable(path, edits) => self.snap.resumable = Some((path, edits)),
             News::Detail(detail) => {
                 self.snap.detail = Some(Arc::new(*detail));
                 if let Some(Some((row, image))) = self.inspecting.take() {

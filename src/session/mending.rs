@@ -1,8 +1,8 @@
 //! From suspects to decisions: looking, trying, accepting, rejecting, taking back, saving.
 
 use super::engine::{Core, News, Open};
-use super::offer;
 use super::snapshot::{Decision as Shown, Standing, Tone};
+use super::{offer, own};
 use crate::audit::{AuditError, By, Recorder};
 use crate::dataset::{Feed, Recipe};
 use crate::localize::{Findings, Outcome};
@@ -18,18 +18,24 @@ const TRIED: usize = 16;
 
 /// A proposal with what has become of it.
 pub(super) struct Offer {
-    id: usize,
-    proposal: Proposal,
-    evidence: Option<Evidence>,
-    standing: Standing,
+    pub id: usize,
+    pub proposal: Proposal,
+    pub evidence: Option<Evidence>,
+    pub standing: Standing,
     /// Its number in the log, once it is there.
-    number: Option<u32>,
+    pub number: Option<u32>,
     /// Its place among the accepted edits, once it is there.
-    accepted: Option<usize>,
+    pub accepted: Option<usize>,
     /// Whether it belongs to what was found last.
-    current: bool,
+    pub current: bool,
     /// As it was shown when it was decided on.
-    shown: super::snapshot::Proposal,
+    pub shown: super::snapshot::Proposal,
+}
+
+impl Offer {
+    pub fn new(id: usize, proposal: Proposal, shown: super::snapshot::Proposal) -> Self {
+        Self { id, proposal, evidence: None, standing: Standing::Open, number: None, accepted: None, current: true, shown }
+    }
 }
 
 /// What was found and decided.
@@ -37,14 +43,14 @@ pub(super) struct Offer {
 pub(super) struct Mending {
     /// The target in which faults were looked for last.
     pub looked_at: Option<Arc<Network>>,
-    offers: Vec<Offer>,
+    pub offers: Vec<Offer>,
     /// Decisions, the last one last: offers by id.
-    history: Vec<usize>,
+    pub history: Vec<usize>,
     /// Decisions that were taken back, with what they were.
     future: Vec<(usize, Standing)>,
-    recorder: Option<Recorder>,
+    pub recorder: Option<Recorder>,
     /// Whether edits were made or taken back since faults were looked for.
-    stale: bool,
+    pub stale: bool,
 }
 
 /// A target with its feed, ready to take the old one's place.
@@ -108,8 +114,7 @@ impl Core {
         for proposal in proposals {
             let id = mending.offers.len();
             let shown = offer::describe(id, &proposal, findings.suspects.get(proposal.suspect), None, job);
-            let standing = Standing::Open;
-            mending.offers.push(Offer { id, proposal, evidence: None, standing, number: None, accepted: None, current: true, shown });
+            mending.offers.push(Offer::new(id, proposal, shown));
         }
         let (tone, text) = match (findings.outcome, findings.suspects.len()) {
             (Outcome::Clean, _) => (Tone::Good, "no region stands above the floor".to_string()),
@@ -133,7 +138,7 @@ impl Core {
     }
 
     /// Shows what can be decided on, and what was.
-    fn offer_all(&mut self) {
+    pub fn offer_all(&mut self) {
         let Some(open) = &self.open else { return };
         let mending = &open.mending;
         let show = |o: &Offer| super::snapshot::Proposal { standing: o.standing.clone(), ..o.shown.clone() };
@@ -183,11 +188,101 @@ impl Core {
         let Some(job) = open.job.take() else { return };
         if let (Some(offer), Ok(evidence)) = (open.offer(id), evidence) {
             offer.evidence = Some(evidence);
-            let suspect = findings.as_ref().and_then(|f| f.suspects.get(offer.proposal.suspect));
+            let suspect = findings.as_ref().and_then(|f| f.suspects.get(offer.proposal.suspect)).filter(|_| offer.shown.row.is_none());
+            let row = offer.shown.row;
             offer.shown = offer::describe(id, &offer.proposal, suspect, Some(evidence), &job);
+            offer.shown.row = row;
         }
         open.job = Some(job);
         self.offer_all();
+    }
+
+    /// Tries one proposal on all images.
+    pub fn try_on_all(&mut self, id: usize) {
+        if self.is_deciding() {
+            return;
+        }
+        let Some(open) = &mut self.open else { return };
+        let Some(job) = open.job.clone() else { return };
+        let Some(proposal) = open.offer(id).map(|o| o.proposal.clone()) else { return };
+        self.start("trying the repair on all images", move |to| {
+            let evidence = job.preview(&proposal, usize::MAX, to).map_err(|e| e.to_string());
+            if !to.cancelled() {
+                to.tell(News::Tried(id, evidence));
+                to.tell(News::TriedAll);
+            }
+        });
+    }
+
+    /// Proposes the same with another value.
+    pub fn change(&mut self, id: usize, text: &str) {
+        let Some(open) = &mut self.open else { return };
+        let Some(offer) = open.offer(id) else { return };
+        let row = offer.shown.row;
+        let made = own::changed(&offer.proposal, text);
+        self.propose(made, row);
+    }
+
+    /// Proposes an edit of a row's node: the attribute that is written, or all that the source has.
+    pub fn write(&mut self, row: usize, text: Option<&str>) {
+        let (Some(open), Some(sheet)) = (&self.open, &self.snap.sheet) else { return };
+        let (Some(job), Some(found)) = (&open.job, sheet.rows.get(row)) else { return };
+        let suspects = self.snap.findings.as_ref().map_or(&[][..], |f| &f.suspects);
+        // Rows of no suspect have places of their own behind the suspects.
+        let suspect = suspects.iter().position(|s| s.region.is_some() && s.region == found.region).unwrap_or(suspects.len() + row);
+        let made = match text {
+            Some(text) => own::written(job, sheet, found, suspect, text),
+            None => own::taken(job, sheet, found, suspect),
+        };
+        self.propose(made, Some(row));
+    }
+
+    /// Puts a proposal that a person made among the others and tries it.
+    fn propose(&mut self, made: Result<Proposal, String>, row: Option<usize>) {
+        let proposal = match made {
+            Ok(proposal) => proposal,
+            Err(why) => return self.fail(why),
+        };
+        let Some(open) = &mut self.open else { return };
+        let Some(job) = &open.job else { return };
+        if let Err(why) = job.with(&proposal) {
+            return self.fail(why.to_string());
+        }
+        let id = open.mending.offers.len();
+        let mut shown = offer::describe(id, &proposal, None, None, job);
+        shown.row = row;
+        let title = shown.title.clone();
+        open.mending.offers.push(Offer::new(id, proposal, shown));
+        self.log(Tone::Plain, format!("proposed by hand: {title}"));
+        self.offer_all();
+        if !self.is_deciding() {
+            self.try_all();
+        }
+    }
+
+    /// Says of two values that they are a pair, or none, and looks again.
+    pub fn pair_up(&mut self, source: usize, target: usize, pair: bool) {
+        let (Some(open), Some(sheet)) = (&mut self.open, &self.snap.sheet) else { return };
+        let Some(job) = &mut open.job else { return };
+        let name = |network: &Option<Arc<Network>>, cell: Option<&super::sheet::Cell>| {
+            Some(network.as_ref()?.model().index().name(*cell?.makes.last()?).to_string())
+        };
+        let mine = name(&sheet.target, sheet.rows.get(target).and_then(|r| r.target.as_ref()));
+        let theirs = name(&sheet.source, sheet.rows.get(source).and_then(|r| r.source.as_ref()));
+        let (Some(mine), Some(theirs)) = (mine, theirs) else {
+            return self.fail("nothing flows out of one of the two sides there");
+        };
+        let hints = &mut job.options.localize.hints;
+        if pair {
+            hints.forbidden.retain(|f| *f != (mine.clone(), theirs.clone()));
+            hints.pins.insert(mine.clone(), theirs.clone());
+        } else {
+            hints.pins.remove(&mine);
+            hints.forbidden.push((mine.clone(), theirs.clone()));
+        }
+        let what = if pair { "pinned" } else { "forbidden" };
+        self.log(Tone::Plain, format!("pair {what}: {theirs} (source), {mine} (target)"));
+        self.look();
     }
 
     /// Decides on a proposal: what takes time is done aside, then [`Core::decided`] keeps it.
@@ -278,7 +373,7 @@ impl Core {
                 .all(|o| matches!(o.standing, Standing::Open | Standing::Undone))
         };
         let waiting = suspects.iter().any(waits);
-        let again = first_time || (left > 0 && !waiting && mending.stale);
+        let again = first_time || self.snap.findings.is_none() || (left > 0 && !waiting && mending.stale);
         self.offer_all();
         if let Err(why) = recorded {
             self.fail(why);
@@ -500,7 +595,7 @@ fn begin_log(job: &Job, case: Option<&Path>, findings: Option<&Findings>) -> Res
 }
 
 /// `target.WORD`, `target-2.WORD`, ... beside the target.
-fn beside(target: &Path, word: &str, n: usize) -> PathBuf {
+pub(super) fn beside(target: &Path, word: &str, n: usize) -> PathBuf {
     let stem = target.file_stem().unwrap_or(target.as_os_str()).to_string_lossy();
     target.with_file_name(if n == 1 { format!("{stem}.{word}") } else { format!("{stem}-{n}.{word}") })
 }

@@ -9,6 +9,8 @@ mod flow;
 mod mending;
 mod offer;
 mod opening;
+mod own;
+mod resume;
 mod sheet;
 mod snapshot;
 pub mod words;

@@ -25,18 +25,19 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
     Proposal {
         id,
         suspect: proposal.suspect,
+        row: None,
         category: proposal.kind.category(),
         kind: Some(proposal.kind),
         title: title(&diff, &proposal.words, &proposal.nodes),
         words: harmless(suspect.map_or(proposal.words.as_str(), |s| &s.words)).into_owned(),
         diff,
-        region: Some(proposal.isolated).filter(|(a, b)| a.is_finite() || b.is_finite()),
+        region: Some(proposal.isolated).filter(|(_, b)| !b.is_nan()),
         flips: evidence.map(|e| e.flipped).filter(|(of, _)| *of > 0),
         breaks: evidence.map(|e| (e.agreeing.1, e.agreeing.0)).filter(|(_, of)| *of > 0),
         safe: proposal.safe,
         touches: touched.words(),
         known: Vec::new(),
-        editable: None,
+        editable: super::own::single(&proposal.edit).map(|(_, a)| words::attribute(a)),
         standing: Standing::Open,
     }
 }

@@ -48,6 +48,9 @@ impl Core {
             Err(why) => to.tell(News::Failed(why)),
             Ok(case) => {
                 to.tell(News::Case(Box::new(case.clone())));
+                if let Some((log, edits)) = super::resume::unfinished(&case.target) {
+                    to.tell(News::Resumable(log, edits));
+                }
                 std::thread::scope(|scope| {
                     for (side, path) in [(Side::Source, &case.source), (Side::Target, &case.target)] {
                         scope.spawn(move || to.tell(News::Model(side, bench::load(path, max_mem))));

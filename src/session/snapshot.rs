@@ -118,6 +118,13 @@ pub struct Images {
     pub unreadable: Arc<Vec<(PathBuf, String)>>,
 }
 
+impl Images {
+    /// Whether all were compared.
+    pub fn are_compared(&self) -> bool {
+        self.of > 0 && self.done + self.unreadable.len() >= self.of
+    }
+}
+
 /// What the engine is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {
@@ -165,8 +172,10 @@ pub enum Standing {
 pub struct Proposal {
     /// The engine's number for it; stays when the list changes.
     pub id: usize,
-    /// Index of the suspect.
+    /// Index of the suspect; beyond all of them for an edit that a person wrote for a row of no suspect.
     pub suspect: usize,
+    /// Row of the sheet, for an edit that a person wrote.
+    pub row: Option<usize>,
     /// Category of the fault.
     pub category: Category,
     /// Kind of the fault, when it has a name.
@@ -263,6 +272,8 @@ pub struct Snapshot {
     pub saved: Option<PathBuf>,
     /// Where the audit log is.
     pub audit_log: Option<PathBuf>,
+    /// The log of a session that ended before it was closed, and how many edits it had accepted.
+    pub resumable: Option<(PathBuf, usize)>,
     /// What is being done; `None` when the engine waits.
     pub work: Option<Work>,
     /// What happened so far.

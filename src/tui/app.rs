@@ -30,6 +30,8 @@ pub struct Options {
     pub theme: Option<Theme>,
     /// Keys.
     pub keys: KeyMap,
+    /// Whether demonstrations are opened without hints.
+    pub no_hints: bool,
     /// How the engine works.
     pub engine: EngineOptions,
 }
@@ -45,6 +47,7 @@ pub fn run(options: Options) -> io::Result<()> {
     let engine = Engine::start(options.engine, publish(inputs.clone()))?;
     let mut tty = Tty::open()?;
     let mut state = State::new(tty.size()?, theme, options.keys, options.demos);
+    state.hints_away = options.no_hints;
     if let Some(command) = options.open {
         state.screen = Screen::Case;
         engine.send(command);

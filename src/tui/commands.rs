@@ -71,6 +71,10 @@ commands! {
     Undo "undo" ["u"] "undo" Repair "take the last decision back";
     Redo "redo" ["ctrl-r"] "redo" Repair "do again what was taken back";
     Alternative "alternative" ["A"] "alternative" Repair "show the next way to mend this suspect";
+    WhatIf "what-if" ["space"] "what if" Repair "try the proposal on all images without accepting it";
+    Edit "edit" ["e"] "edit value" Repair "propose the same with another value";
+    Write "own-edit" ["E"] "own edit" Repair "write an attribute for the target's node in this row";
+    Take "take" ["t"] "take from source" Repair "propose to take over what the source has in this row";
     Localize "localize" ["L"] "find faults" Repair "look for the regions that introduce errors";
     Save "save" ["w"] "save" Repair "write the repaired model and its recipe beside the target";
 
@@ -90,7 +94,9 @@ commands! {
     PreviousMatch "previous-match" ["N"] "previous match" Graph "go to the previous match";
     Bookmark "bookmark" ["m"] "bookmark" Graph "set a bookmark on this row, or take it away";
     NextBookmark "next-bookmark" ["'"] "next bookmark" Graph "go to the next bookmark";
-    SideLeft "source-names" ["<"] "names" Graph "show operators or names of nodes";
+    Names "names" ["<"] "names" Graph "show operators or names of nodes";
+    Pin "pin" ["P"] "pin pair" Graph "say that two values are a pair: once on the source's row, once on the target's";
+    Forbid "forbid" ["X"] "forbid pair" Graph "say that what flows out of this row is no pair, and look again";
 
     Up "up" ["up" "k"] "up" Move "one row up";
     Down "down" ["down" "j"] "down" Move "one row down";
@@ -109,6 +115,8 @@ commands! {
     OpenCase "open" ["o"] "open" Program "open a case file by its path";
     Demos "demonstrations" ["D"] "demonstrations" Program "back to the list of demonstrations";
     Cancel "cancel" ["x"] "cancel" Program "stop what the engine is doing";
+    Resume "resume" ["R"] "resume" Program "go on with the session that was cut short";
+    Hints "hints" ["H"] "hints" Program "show or put away the hints";
     Theme "theme" ["T"] "theme" Program "dark or light colours";
     Redraw "redraw" ["ctrl-l"] "redraw" Program "draw the whole screen again";
     Suspend "suspend" ["ctrl-z"] "suspend" Program "back to the shell; fg comes back here";
@@ -148,6 +156,19 @@ impl Action {
                 };
                 when(proposal.standing != Standing::Accepted, "it is accepted already; u takes it back")
             }
+            Self::WhatIf | Self::Edit => {
+                when(in_case, case_only)?;
+                let Some(proposal) = state.proposal() else { return Err("there is no proposal here") };
+                when(self == Self::WhatIf || proposal.editable.is_some(), "this proposal has no single value to edit")?;
+                when(proposal.standing != Standing::Accepted, "it is accepted already; u takes it back")
+            }
+            Self::Write | Self::Take | Self::Forbid | Self::Pin => {
+                when(in_case && snap.findings.is_some(), "faults were not looked for yet")?;
+                when(state.graph.row().is_some_and(|r| r > 0), "go to the row of a node first")
+            }
+            Self::Resume => {
+                when(in_case && snap.resumable.is_some() && snap.images.are_compared(), "there is no session that was cut short")
+            }
             Self::Undo => when(snap.can_undo, "nothing was decided yet"),
             Self::Redo => when(snap.can_redo, "nothing was taken back"),
             Self::Alternative => when(state.alternatives().len() > 1, "there is no other proposal"),
@@ -165,14 +186,7 @@ impl Action {
             Self::Worst => {
                 when(snap.sheet.as_ref().is_some_and(|s| s.rows.iter().any(|r| r.isolated.is_some())), "no region was measured yet")
             }
-            Self::Details
-            | Self::Fold
-            | Self::FoldAll
-            | Self::Producer
-            | Self::Consumer
-            | Self::Search
-            | Self::Bookmark
-            | Self::SideLeft => {
+            Self::Details | Self::Fold | Self::FoldAll | Self::Producer | Self::Consumer | Self::Search | Self::Bookmark | Self::Names => {
                 if self == Self::Details && state.screen == Screen::Demos {
                     return Ok(());
                 }

@@ -17,6 +17,8 @@ pub struct Panes {
     pub shown: Vec<(Pane, Rect)>,
     /// A short form of the proposal, when its pane is not shown.
     pub brief: Option<Rect>,
+    /// The line above the bottom line, while hints are shown.
+    pub hints: Option<Rect>,
     /// The bottom line.
     pub keybar: Rect,
     /// Whether panes have frames.
@@ -27,8 +29,10 @@ impl Panes {
     /// Lays the screen out.
     pub fn new(state: &State) -> Self {
         let area = state.area();
-        let [header, body, keybar] = Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(area);
-        let mut out = Self { header, keybar, framed: true, ..Self::default() };
+        let hint = u16::from(state.hints && state.screen == Screen::Case && area.height >= 16);
+        let rows = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(hint), Constraint::Length(1)];
+        let [header, body, hints, keybar] = Layout::vertical(rows).areas(area);
+        let mut out = Self { header, hints: (hint > 0).then_some(hints), keybar, framed: true, ..Self::default() };
         if state.screen == Screen::Demos {
             return out;
         }
@@ -101,8 +105,9 @@ pub fn centred(area: Rect, width: u16, height: u16) -> Rect {
 
 /// The place of the picture within the image pane, beside which the two lists stand.
 pub fn picture(inner: Rect) -> Rect {
-    // Two thirds of a wide pane at most; a cell is twice as high as wide.
-    let height = inner.height.saturating_sub(1);
+    // Three fifths of a wide pane at most; a cell is twice as high as wide.
+    // A high pane has a list of all flipped images below.
+    let height = if inner.height > 24 { inner.height * 3 / 5 } else { inner.height.saturating_sub(1) };
     let width = (height * 2).min(inner.width.saturating_sub(26)).min(inner.width * 3 / 5);
     Rect::new(inner.x, inner.y, width, height.min(width.div_ceil(2)))
 }

@@ -47,12 +47,16 @@ pub struct Graph {
     pub bookmarks: BTreeSet<usize>,
     /// Names in place of operators.
     pub names: bool,
+    /// Lines that the pane has room for.
+    height: usize,
+    /// Rows that stay open beside one that is not clean.
+    context: usize,
 }
 
 impl Graph {
     /// Nothing to show.
     pub fn clear(&mut self) {
-        *self = Self { names: self.names, ..Self::default() };
+        *self = Self { names: self.names, height: self.height, ..Self::default() };
     }
 
     /// Another sheet: forgets what was open, keeps no cursor.
@@ -61,10 +65,31 @@ impl Graph {
         self.layout(sheet);
     }
 
+    /// The pane has another height: what was folded opens as far as there is room.
+    pub fn fit(&mut self, height: usize, sheet: &Sheet) {
+        if height != self.height {
+            self.height = height;
+            self.layout(sheet);
+        }
+    }
+
     /// Makes the lines again; the cursor stays on its row.
     pub fn layout(&mut self, sheet: &Sheet) {
         let row = self.row();
-        let keep = kept(sheet, &self.bookmarks);
+        // As many rows around what calls as there is room for.
+        let plain = Self { bookmarks: self.bookmarks.clone(), ..Self::default() };
+        let wider = [4, 8, 16, 32, sheet.rows.len()].into_iter();
+        let fits = |context: &usize| plain.folded(sheet, *context).len() <= self.height;
+        self.context = wider.take_while(fits).last().unwrap_or(CONTEXT);
+        self.lines = self.folded(sheet, self.context);
+        if let Some(row) = row {
+            self.cursor = self.line_of(row);
+        }
+        self.cursor = self.cursor.min(self.lines.len().saturating_sub(1));
+    }
+
+    fn folded(&self, sheet: &Sheet, context: usize) -> Vec<Line> {
+        let keep = self.kept(sheet, context);
         let mut lines = Vec::with_capacity(sheet.rows.len());
         let mut at = 0;
         while at < sheet.rows.len() {
@@ -87,11 +112,7 @@ impl Graph {
             }
             at = end.max(at + 1);
         }
-        self.lines = lines;
-        if let Some(row) = row {
-            self.cursor = self.line_of(row);
-        }
-        self.cursor = self.cursor.min(self.lines.len().saturating_sub(1));
+        lines
     }
 
     /// The row under the cursor.
@@ -129,7 +150,7 @@ impl Graph {
                 self.unfolded.insert(from);
             }
             Line::Row(row) | Line::Node(row, _) => {
-                let keep = kept(sheet, &self.bookmarks);
+                let keep = self.kept(sheet, self.context);
                 if keep[row] {
                     return;
                 }
@@ -163,6 +184,26 @@ impl Graph {
         self.layout(sheet);
     }
 
+    /// Rows that no fold may hide.
+    fn kept(&self, sheet: &Sheet, context: usize) -> Vec<bool> {
+        let count = sheet.rows.len();
+        if context >= count {
+            return vec![true; count];
+        }
+        let mut keep = vec![false; count];
+        for (r, row) in sheet.rows.iter().enumerate() {
+            let ends = r == 0 || r + 1 == count;
+            let calls = !matches!(row.sign, Sign::Clean | Sign::Unknown);
+            if ends || calls || self.bookmarks.contains(&r) {
+                let around = if calls { context } else { 0 };
+                for k in &mut keep[r.saturating_sub(around)..(r + around + 1).min(count)] {
+                    *k = true;
+                }
+            }
+        }
+        keep
+    }
+
     /// Whether a row shows its nodes.
     pub fn is_open(&self, row: usize) -> bool {
         self.open.contains(&row)
@@ -176,23 +217,6 @@ impl Graph {
         let high = self.cursor.saturating_sub(margin);
         self.top = self.top.clamp(low.min(high), high).min(last);
     }
-}
-
-/// Rows that no fold may hide.
-fn kept(sheet: &Sheet, bookmarks: &BTreeSet<usize>) -> Vec<bool> {
-    let count = sheet.rows.len();
-    let mut keep = vec![false; count];
-    for (r, row) in sheet.rows.iter().enumerate() {
-        let ends = r == 0 || r + 1 == count;
-        let calls = !matches!(row.sign, Sign::Clean | Sign::Unknown);
-        if ends || calls || bookmarks.contains(&r) {
-            let around = if calls { CONTEXT } else { 0 };
-            for k in &mut keep[r.saturating_sub(around)..(r + around + 1).min(count)] {
-                *k = true;
-            }
-        }
-    }
-    keep
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod app;
 pub mod commands;
+pub mod config;
 pub mod demos;
 pub mod derived;
 pub mod keys;
@@ -22,5 +23,6 @@ pub mod view;
 
 pub use app::{Options, run};
 pub use commands::KeyMap;
+pub use config::Config;
 pub use demos::Demo;
 pub use theme::{Look, Theme};

@@ -41,7 +41,12 @@ fn edit(input: &mut TextInput, key: KeyEvent) -> bool {
 pub fn paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
         Some(
-            Overlay::Palette { input, .. } | Overlay::Note { input, .. } | Overlay::Search { input, .. } | Overlay::Path { input, .. },
+            Overlay::Palette { input, .. }
+            | Overlay::Note { input, .. }
+            | Overlay::Edit { input, .. }
+            | Overlay::Write { input, .. }
+            | Overlay::Search { input, .. }
+            | Overlay::Path { input, .. },
         ) => input,
         _ => return,
     };
@@ -99,6 +104,30 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             }
             edit(input, key);
         }
+        Overlay::Edit { input, proposal } => {
+            if key.code == KeyCode::Enter {
+                effects.push(Effect::Engine(Command::Change(*proposal, input.value().trim().to_string())));
+                return;
+            }
+            edit(input, key);
+        }
+        Overlay::Write { input, row } => {
+            if key.code == KeyCode::Enter {
+                effects.push(Effect::Engine(Command::Write { row: *row, text: input.value().trim().to_string() }));
+                return;
+            }
+            edit(input, key);
+        }
+        Overlay::Resume => match (key.code, action) {
+            (KeyCode::Enter | KeyCode::Char('r'), _) | (_, Some(Action::Resume)) => {
+                if let Some((path, _)) = state.snapshot.resumable.clone() {
+                    effects.push(Effect::Engine(Command::Resume(path)));
+                }
+                return;
+            }
+            (KeyCode::Char('n'), _) => return,
+            _ => {}
+        },
         Overlay::Search { input, from } => {
             if key.code == KeyCode::Enter {
                 return;
@@ -156,7 +185,9 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             _ => {}
         },
         Overlay::Summary => match (key.code, action) {
-            (_, Some(action @ (Action::Save | Action::Quit | Action::Undo))) => return act(state, action, effects),
+            // Saving shows here where the model is.
+            (_, Some(Action::Save)) => act(state, Action::Save, effects),
+            (_, Some(action @ (Action::Quit | Action::Undo))) => return act(state, action, effects),
             _ => return,
         },
     }

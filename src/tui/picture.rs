@@ -2,7 +2,7 @@
 
 use ratatui::layout::Size;
 use ratatui_image::Resize;
-use ratatui_image::picker::{Picker, ProtocolType};
+use ratatui_image::picker::Picker;
 use ratatui_image::protocol::Protocol;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -39,12 +39,10 @@ impl std::fmt::Debug for Picture {
 }
 
 impl Picture {
-    /// Reads a file and makes it fit so many cells.
-    pub fn new(path: &Path, size: Size, picker: &Picker) -> Self {
+    /// Reads a file and makes it fit so many cells, as coloured half cells when the terminal has nothing better.
+    pub fn new(path: &Path, size: Size, picker: Option<&Picker>) -> Self {
         let form = decode(path).and_then(|image| {
-            if picker.protocol_type() == ProtocolType::Halfblocks {
-                return Ok(halves(&image, size));
-            }
+            let Some(picker) = picker else { return Ok(halves(&image, size)) };
             let made = picker.new_protocol(image, size, Resize::Scale(None));
             made.map(|p| Form::Native(Box::new(p))).map_err(|e| e.to_string())
         });
@@ -53,15 +51,9 @@ impl Picture {
 }
 
 fn decode(path: &Path) -> Result<image::DynamicImage, String> {
-    let mut reader = image::ImageReader::open(path).map_err(|e| e.to_string())?.with_guessed_format().map_err(|e| e.to_string())?;
-    if reader.format().is_none() {
-        return Err("a tensor, not a picture".into());
-    }
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(512 << 20);
-    reader.limits(limits);
-    let work = std::panic::AssertUnwindSafe(|| reader.decode().map_err(|e| e.to_string()));
-    std::panic::catch_unwind(work).unwrap_or_else(|_| Err("the decoder gave up on it".into()))
+    let picture = crate::dataset::Picture::open(path, crate::dataset::Alpha::Black).map_err(|e| e.to_string())?;
+    let image = image::RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb);
+    image.map(image::DynamicImage::ImageRgb8).ok_or_else(|| "it has no pixels".to_string())
 }
 
 fn halves(image: &image::DynamicImage, size: Size) -> Form {
@@ -91,17 +83,17 @@ impl Maker {
     pub fn start(done: impl Fn(Picture) + Send + 'static) -> std::io::Result<Self> {
         let (wishes, inbox) = channel();
         std::thread::Builder::new().name("pictures".into()).spawn(move || {
-            let mut picker = Picker::halfblocks();
+            let mut picker = None;
             let mut last = None;
             while let Ok(first) = inbox.recv() {
                 for wish in std::iter::once(first).chain(inbox.try_iter()) {
                     match wish {
                         Wish::Picture(path, size) => last = Some((path, size)),
-                        Wish::Use(p) => picker = *p,
+                        Wish::Use(p) => picker = Some(*p),
                     }
                 }
                 if let Some((path, size)) = &last {
-                    done(Picture::new(path, *size, &picker));
+                    done(Picture::new(path, *size, picker.as_ref()));
                 }
             }
         })?;

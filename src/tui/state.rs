@@ -74,6 +74,22 @@ pub enum Overlay {
         /// The proposal it is about.
         proposal: usize,
     },
+    /// Another value for a proposal.
+    Edit {
+        /// The value.
+        input: TextInput,
+        /// The proposal.
+        proposal: usize,
+    },
+    /// An attribute for a node.
+    Write {
+        /// `name = value`.
+        input: TextInput,
+        /// The row of the node.
+        row: usize,
+    },
+    /// Whether to go on with a session that was cut short.
+    Resume,
     /// What to search for.
     Search {
         /// The text.
@@ -175,6 +191,14 @@ pub struct State {
     pub beat: usize,
     /// Whether the end was shown.
     pub summed_up: bool,
+    /// Whether it was asked about a session that was cut short.
+    pub asked_to_resume: bool,
+    /// The row whose source side is to be one half of a pair.
+    pub pinning: Option<usize>,
+    /// Whether hints are shown.
+    pub hints: bool,
+    /// Whether they were put away.
+    pub hints_away: bool,
 }
 
 impl State {
@@ -204,6 +228,10 @@ impl State {
             inspected: None,
             beat: 0,
             summed_up: false,
+            asked_to_resume: false,
+            pinning: None,
+            hints: false,
+            hints_away: false,
         }
     }
 

@@ -168,18 +168,15 @@ pub fn ask(patience: Duration) -> Answer {
     let mut responses = Vec::new();
     let end = Instant::now() + patience;
     let mut bytes = [0; 256];
-    'wait: while Instant::now() < end {
+    while Instant::now() < end {
         match tty.read(&mut bytes) {
             Ok(0) => break,
             Ok(n) => {
-                for b in &bytes[..n] {
-                    typed.push(*b);
-                    for response in parser.push(char::from(*b)) {
-                        if response == Response::Status {
-                            break 'wait;
-                        }
-                        responses.push(response);
-                    }
+                bytes[..n].iter().for_each(|b| typed.push(*b));
+                responses.extend(bytes[..n].iter().flat_map(|b| parser.push(char::from(*b))));
+                // The last answer of all.
+                if responses.contains(&Response::Status) {
+                    break;
                 }
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {

@@ -60,24 +60,43 @@ pub fn fill(text: &str, columns: usize) -> String {
     out
 }
 
-/// Words in lines of at most `columns`; a word that is longer is cut.
+/// Words in lines of at most `columns`; a word that is longer goes on in the next line.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|w| pieces(w, columns)) {
         let gap = usize::from(!line.is_empty());
-        if width(&line) + gap + width(word) > columns && !line.is_empty() {
+        if width(&line) + gap + width(&word) > columns && !line.is_empty() {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(&clip(word, columns));
+        line.push_str(&word);
     }
     if !line.is_empty() {
         lines.push(line);
     }
     lines
+}
+
+/// A word in pieces of at most `columns`.
+fn pieces(word: &str, columns: usize) -> Vec<String> {
+    let mut out = vec![String::new()];
+    let mut used = 0;
+    for g in word.graphemes(true) {
+        let w = g.width();
+        if used + w > columns && used > 0 {
+            out.push(String::new());
+            used = 0;
+        }
+        if let Some(last) = out.last_mut() {
+            last.push_str(g);
+        }
+        used += w;
+    }
+    out
 }
 
 /// A horizontal bar of eighths of a column; `level` from 0 to 1.
@@ -159,7 +178,7 @@ mod tests {
     #[test]
     fn wrapping_keeps_words_whole() {
         assert_eq!(wrap("the target pads all four sides", 10), ["the target", "pads all", "four sides"]);
-        assert_eq!(wrap("abcdefghij", 4), ["abc…"]);
+        assert_eq!(wrap("ab cdefghij", 4), ["ab", "cdef", "ghij"]);
         assert!(wrap("", 4).is_empty());
     }
 

@@ -9,7 +9,7 @@ use super::overlay;
 use super::picture::Picture;
 use super::state::{Effect, Overlay, Pane, Screen, State};
 use super::theme::Look;
-use crate::session::{Command, Sign, Standing, Tone};
+use crate::session::{Command, Sign, Snapshot, Standing, Tone};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Size;
 use std::path::PathBuf;
@@ -74,6 +74,9 @@ pub fn update(state: &mut State, input: Input) -> Vec<Effect> {
 fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     let panes = Panes::new(state);
     if let Some(rows) = layout::graph_rows(&panes) {
+        if let Some(sheet) = state.snapshot.sheet.clone() {
+            state.graph.fit(rows.height as usize, &sheet);
+        }
         state.graph.scroll(rows.height as usize);
     }
     if state.screen != Screen::Case {
@@ -116,6 +119,8 @@ fn on_engine(state: &mut State, prepared: Prepared) {
         state.wanted = None;
         state.inspected = None;
         state.summed_up = false;
+        state.asked_to_resume = false;
+        state.pinning = None;
     }
     match (&now.sheet, &before.sheet) {
         (Some(sheet), Some(old)) if std::sync::Arc::ptr_eq(sheet, old) => {}
@@ -131,8 +136,22 @@ fn on_engine(state: &mut State, prepared: Prepared) {
         }
         (None, _) => state.graph.clear(),
     }
-    if now.findings.is_some() && before.findings.is_none() {
+    let others = |of: &Snapshot| of.proposals.iter().filter(|p| p.row.is_some()).map(|p| p.id).max();
+    if now.findings.is_some()
+        && before.findings.as_ref().is_none_or(|f| now.findings.as_ref().is_some_and(|n| !std::sync::Arc::ptr_eq(f, n)))
+    {
         select_suspect(state, 0);
+    } else if others(&now) > others(&before) {
+        // A proposal that was just written is the one at hand.
+        let written = now.proposals.iter().filter(|p| p.row.is_some()).max_by_key(|p| p.id);
+        if let Some(suspect) = written.map(|p| p.suspect) {
+            state.suspect = suspect;
+            state.alternative = state.alternatives().len().saturating_sub(1);
+        }
+    }
+    if now.resumable.is_some() && now.images.are_compared() && !state.asked_to_resume && state.overlay.is_none() {
+        state.asked_to_resume = true;
+        state.overlay = Some(Overlay::Resume);
     }
     // A decision on the suspect at hand: the next one that waits comes up by itself.
     let decided = |s: &Standing| matches!(s, Standing::Accepted | Standing::Rejected(_) | Standing::Skipped);
@@ -185,7 +204,8 @@ fn select_suspect(state: &mut State, suspect: usize) {
 /// After the cursor moved: a row of a suspect makes it the one at hand.
 fn moved(state: &mut State) {
     state.scroll[0] = 0;
-    if let Some(suspect) = state.graph.row().and_then(|r| state.suspect_at(r))
+    let own = |row: usize| state.snapshot.proposals.iter().find(|p| p.row == Some(row)).map(|p| p.suspect);
+    if let Some(suspect) = state.graph.row().and_then(|r| state.suspect_at(r).or_else(|| own(r)))
         && suspect != state.suspect
     {
         state.suspect = suspect;
@@ -209,6 +229,7 @@ fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         None if short.code == KeyCode::Esc => {
             state.search.clear();
             state.zoomed = false;
+            state.pinning = None;
         }
         None if state.screen == Screen::Demos => {
             if let KeyCode::Char(c @ '1'..='9') = short.code {
@@ -301,7 +322,45 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
                 go(state, row);
             }
         }
-        Action::SideLeft => state.graph.names = !state.graph.names,
+        Action::Names => state.graph.names = !state.graph.names,
+        Action::WhatIf => {
+            if let Some(id) = state.proposal().map(|p| p.id) {
+                effects.push(Effect::Engine(Command::TryAll(id)));
+            }
+        }
+        Action::Edit => {
+            if let Some((id, value)) = state.proposal().and_then(|p| Some((p.id, p.editable.clone()?))) {
+                state.overlay = Some(Overlay::Edit { input: value.into(), proposal: id });
+            }
+        }
+        Action::Write => {
+            if let Some(row) = state.graph.row() {
+                // What differs most likely is what one wants to change.
+                let differs = state.snapshot.detail.as_ref().filter(|d| d.row == row).and_then(|d| d.facts.iter().find(|f| f.differs));
+                let text = differs.map(|f| format!("{} = {}", f.name, f.target)).unwrap_or_default();
+                state.overlay = Some(Overlay::Write { input: text.into(), row });
+            }
+        }
+        Action::Take => {
+            if let Some(row) = state.graph.row() {
+                effects.push(Effect::Engine(Command::Take(row)));
+            }
+        }
+        Action::Forbid => {
+            if let Some(row) = state.graph.row() {
+                effects.push(Effect::Engine(Command::Forbid(row)));
+            }
+        }
+        Action::Pin => match (state.graph.row(), state.pinning.take()) {
+            (Some(target), Some(source)) => effects.push(Effect::Engine(Command::Pin { source, target })),
+            (Some(source), None) => {
+                state.pinning = Some(source);
+                let key = state.keys.key(Action::Pin);
+                state
+                    .say(format!("the source's side is marked; go to the target's row and press {key} again, esc forgets it"), Tone::Plain);
+            }
+            (None, _) => {}
+        },
 
         Action::Up => shift(state, -1),
         Action::Down => shift(state, 1),
@@ -323,6 +382,15 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             state.screen = Screen::Demos;
         }
         Action::Theme => state.theme = state.theme.turned(),
+        Action::Hints => {
+            state.hints = !state.hints;
+            state.hints_away = !state.hints;
+        }
+        Action::Resume => {
+            if let Some((path, _)) = state.snapshot.resumable.clone() {
+                effects.push(Effect::Engine(Command::Resume(path)));
+            }
+        }
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::Quit => {
@@ -353,11 +421,14 @@ pub(super) fn open(state: &mut State, path: PathBuf, effects: &mut Vec<Effect>) 
     state.screen = Screen::Case;
     state.focus = Pane::Graph;
     state.zoomed = false;
+    state.asked_to_resume = false;
     effects.push(Effect::Engine(Command::Open(path)));
 }
 
 fn open_demo(state: &mut State, effects: &mut Vec<Effect>) {
     if let Some(path) = state.demos.get(state.demo).map(|d| d.path.clone()) {
+        // Whoever opens a demonstration wants to be led through it, until the hints are put away.
+        state.hints = !state.hints_away;
         open(state, path, effects);
     }
 }

@@ -44,6 +44,26 @@ pub fn sample(name: &str) -> PathBuf {
     found.into_iter().next().expect("such a case")
 }
 
+/// A copy of a case in a folder of its own; models and images are linked.
+pub fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let from = sample(name);
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = folder.path().join("cases").join(from.file_name().expect("a name"));
+    std::fs::create_dir_all(&case).expect("a folder");
+    for file in std::fs::read_dir(&from).expect("files").filter_map(Result::ok) {
+        let name = file.file_name();
+        // Only what belongs to the case, not what a session left there.
+        if !name.to_string_lossy().contains("repaired") && !name.to_string_lossy().ends_with(".jsonl") {
+            std::fs::copy(file.path(), case.join(name)).expect("a copy");
+        }
+    }
+    for shared in ["models", "images", "labels.txt"] {
+        std::os::unix::fs::symlink(samples.join(shared), folder.path().join(shared)).expect("a link");
+    }
+    (folder, case)
+}
+
 impl Terminal {
     /// Starts the program.
     pub fn start(cols: u16, rows: u16, args: &[&str]) -> Self {

@@ -33,7 +33,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     put(buffer, inner, x, 0, &text::clip(&proposal.title, room), theme.style(Role::Text));
     let at = (inner.width as usize).saturating_sub(text::width(&right));
     put(buffer, inner, at, 0, &right, theme.style(if proposal.safe { Role::Good } else { Role::Warn }));
-    put_line(buffer, inner, 1, &Line::from(super::proposal::evidence(theme, proposal)));
+    put_line(buffer, inner, 1, &Line::from(super::proposal::evidence(theme, proposal, "   ")));
     let standing = super::proposal::standing(theme, proposal);
     if standing.content.is_empty() {
         put(buffer, inner, 0, 2, &text::clip(&proposal.words, inner.width as usize), theme.style(Role::Dim));

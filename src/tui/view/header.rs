@@ -66,12 +66,18 @@ fn suspect(state: &State, wide: bool) -> Vec<Span<'static>> {
     let Some(findings) = &state.snapshot.findings else { return Vec::new() };
     let count = findings.suspects.len();
     let Some(suspect) = findings.suspects.get(state.suspect) else {
-        return vec![Span::styled("no suspect", theme.style(Role::Good))];
+        return if count == 0 {
+            vec![Span::styled("no suspect", theme.style(Role::Good))]
+        } else {
+            vec![Span::raw(format!("{count} suspects"))]
+        };
     };
     let kind = suspect.kind.map_or(suspect.category.id(), |k| k.id());
     let place =
         if wide { format!("suspect {} of {count}  ", state.suspect + 1) } else { format!("suspect {}/{count} ", state.suspect + 1) };
-    vec![Span::raw(place), Span::styled(kind, theme.style(Role::Proposed))]
+    let sign = state.suspect_row(state.suspect).map(|r| state.sign(r));
+    let (mark, role) = if sign == Some(crate::session::Sign::Repaired) { (" ✓", Role::Good) } else { ("", Role::Proposed) };
+    vec![Span::raw(place), Span::styled(format!("{kind}{mark}"), theme.style(role))]
 }
 
 fn work(state: &State, wide: bool) -> Vec<Span<'static>> {

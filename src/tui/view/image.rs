@@ -53,11 +53,16 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     if let Some(truth) = &flip.truth {
         put(buffer, side, 0, 2, &text::clip(&format!("truth: {truth}"), side.width as usize), theme.style(Role::Dim));
     }
+    let below = (place.bottom().max(side.y + 12) + 1).min(inner.bottom());
+    let rest = Rect::new(inner.x, below, inner.width, inner.bottom() - below);
+    if rest.height >= 2 {
+        grid(state, rest, buffer);
+    }
     let truth = flip.truth.as_deref();
     let list = |side: Rect, y: usize, name: &str, opinion: &Opinion, buffer: &mut Buffer| {
         opinion_list(state, side, y, name, opinion, truth, buffer)
     };
-    if side.width >= 44 || side.height < 19 {
+    if side.width >= 44 || side.height < 19 || rest.height >= 2 {
         let half = side.width / 2;
         let left = Rect { width: half.saturating_sub(1), ..side };
         let right = Rect { x: side.x + half, width: side.width - half, ..side };
@@ -69,6 +74,30 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// All flipped images with what has become of them, below the one that is shown.
+fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
+    const WIDTH: usize = 18;
+    let theme = &state.theme;
+    let flips = &state.snapshot.images.flips;
+    let columns = (area.width as usize / WIDTH).max(1);
+    let rows = area.height as usize;
+    let top = (state.image / columns + 1).saturating_sub(rows);
+    for (i, flip) in flips.iter().enumerate().skip(top * columns).take(rows * columns) {
+        let (x, y) = (i % columns * WIDTH, i / columns - top);
+        let (sign, role) = if flip.broken {
+            ("!", Role::Warn)
+        } else if flip.mended {
+            ("✓", Role::Good)
+        } else {
+            ("✗", Role::Bad)
+        };
+        let name = flip.path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        put(buffer, area, x, y, sign, theme.style(role));
+        let style = if i == state.image { theme.style(Role::Selected) } else { theme.style(Role::Text) };
+        put(buffer, area, x + 2, y, &text::clip(&crate::model::harmless(&name), WIDTH - 3), style);
+    }
+}
+
 fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opinion, truth: Option<&str>, buffer: &mut Buffer) {
     let theme = &state.theme;
     put(buffer, area, 0, y, name, theme.style(Role::Dim));
@@ -77,7 +106,7 @@ fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opini
         let right = truth.is_some_and(|t| t == s.label);
         let style = if i == 0 { theme.style(Role::Text).add_modifier(ratatui::style::Modifier::BOLD) } else { theme.style(Role::Text) };
         let style = if right { style.patch(theme.style(Role::Good)) } else { style };
-        let label = text::fill(&s.label, width.saturating_sub(6).min(14));
+        let label = text::fill(&s.label, width.saturating_sub(10).clamp(4, 14));
         let x = put(buffer, area, 0, y + 1 + i, &label, style);
         put(buffer, area, x + 1, y + 1 + i, &score(s), theme.style(Role::Dim));
         if width > x + 8 {

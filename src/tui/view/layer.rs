@@ -28,7 +28,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
 /// The lines of the pane, for so many columns.
 pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<'static>> {
     let theme = &state.theme;
-    let name_width = (columns / 5).clamp(8, 14);
+    let name_width = (columns / 4).clamp(8, 14);
     let side = columns.saturating_sub(name_width + 4) / 2;
     let dim = theme.style(Role::Dim);
     let pair = |name: &str, a: &str, b: &str, differs: bool, strong: bool| {
@@ -117,7 +117,7 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
         ]));
     }
     if a.channels.len() > 1 {
-        out.push(heat_line(state, "channels", &a.channels, room, &format!(" {}", a.channels.len())));
+        out.push(heat_line(state, "channels", &a.channels, room.saturating_sub(10), &format!(" {}", a.channels.len())));
     }
     out.extend(map(state, a, columns));
     if detail.images.len() > 1 {
@@ -134,7 +134,7 @@ fn heat_line(state: &State, name: &str, of: &[f32], room: usize, after: &str) ->
     let mut spans = vec![Span::styled(text::fill(name, 9), theme.style(Role::Dim))];
     let relative: Vec<f64> = of.iter().map(|e| if most > 0.0 { f64::from(e / most) } else { 0.0 }).collect();
     spans.extend(squeeze(&relative, room).into_iter().map(|level| Span::styled(text::shade(level).to_string(), theme.heat(level))));
-    spans.push(Span::styled(format!("{after}  at most {}", number(most)), theme.style(Role::Dim)));
+    spans.push(Span::styled(format!("{after} ≤ {}", number(most)), theme.style(Role::Dim)));
     Line::from(spans)
 }
 

@@ -5,6 +5,7 @@ pub mod demos;
 pub mod graph;
 pub mod header;
 pub mod help;
+pub mod hints;
 pub mod image;
 pub mod keybar;
 pub mod layer;
@@ -66,6 +67,9 @@ fn draw_in(state: &State, buffer: &mut Buffer) -> Option<Position> {
     }
     if let Some(area) = panes.brief {
         brief::draw(state, area, buffer);
+    }
+    if let Some(area) = panes.hints {
+        hints::draw(state, area, buffer);
     }
     let cursor = keybar::draw(state, panes.keybar, buffer);
     match &state.overlay {

@@ -26,12 +26,11 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
 /// The lines of the pane, for so many columns.
 pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
     let theme = &state.theme;
-    let Some(suspect) = state.snapshot.findings.as_ref().and_then(|f| f.suspects.get(state.suspect)) else {
-        return nothing(state, columns);
-    };
+    let suspect = state.snapshot.findings.as_ref().and_then(|f| f.suspects.get(state.suspect));
     let mut out = Vec::new();
     let Some(proposal) = state.proposal() else {
-        out.extend(diagnosis(theme, suspect, &suspect.words, None, columns));
+        let Some(suspect) = suspect else { return nothing(state, columns) };
+        out.extend(diagnosis(theme, Some(suspect), &suspect.words, None, columns));
         out.extend(suspect.evidence.iter().flat_map(|e| wrapped(&crate::model::harmless(e), columns, theme.style(Role::Dim))));
         if state.snapshot.work.is_none() {
             out.push(Line::styled("no repair of this is known", theme.style(Role::Warn)));
@@ -48,9 +47,10 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         };
         out.push(Line::styled(crate::tui::text::clip(&format!("{sign}{text}"), columns), theme.style(role)));
     }
-    out.push(Line::from(evidence(theme, proposal)));
-    if !suspect.equivalents.is_empty() {
-        let names: Vec<&str> = suspect.equivalents.iter().map(|k| k.id()).collect();
+    out.push(Line::from(evidence(theme, proposal, "     ")));
+    let equivalents = suspect.map_or(&[][..], |s| &s.equivalents);
+    if !equivalents.is_empty() {
+        let names: Vec<&str> = equivalents.iter().map(|k| k.id()).collect();
         out.push(Line::styled(format!("equally well described as {}", names.join(", ")), theme.style(Role::Dim)));
     }
     out.extend(proposal.known.iter().map(|k| Line::styled(format!("known: {k}"), theme.style(Role::Dim))));
@@ -64,9 +64,10 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
 }
 
 /// Kind, words, and at the right what the edit touches.
-fn diagnosis(theme: &Theme, suspect: &Suspect, words: &str, proposal: Option<&Proposal>, columns: usize) -> Vec<Line<'static>> {
-    let kind = proposal.and_then(|p| p.kind).or(suspect.kind);
-    let name = kind.map_or_else(|| suspect.category.id().to_string(), |k| k.id().to_string());
+fn diagnosis(theme: &Theme, suspect: Option<&Suspect>, words: &str, proposal: Option<&Proposal>, columns: usize) -> Vec<Line<'static>> {
+    let kind = proposal.and_then(|p| p.kind).or(suspect.and_then(|s| s.kind));
+    let category = proposal.map(|p| p.category).or(suspect.map(|s| s.category)).map(|c| c.id()).unwrap_or_default();
+    let name = kind.map_or_else(|| category.to_string(), |k| k.id().to_string());
     let mut right = Vec::new();
     if let Some(p) = proposal {
         right.push(standing(theme, p));
@@ -105,11 +106,11 @@ pub fn standing(theme: &Theme, p: &Proposal) -> Span<'static> {
 }
 
 /// One line of figures.
-pub fn evidence(theme: &Theme, p: &Proposal) -> Vec<Span<'static>> {
+pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'static>> {
     let mut out = Vec::new();
     let mut part = |label: &str, value: String, role: Role, after: String| {
         if !out.is_empty() {
-            out.push(Span::raw("     "));
+            out.push(Span::raw(gap));
         }
         out.push(Span::styled(format!("{label} "), theme.style(Role::Dim)));
         out.push(Span::styled(value, theme.style(role)));
