@@ -4,6 +4,7 @@ use super::numbers::Fingerprint;
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// Operators that move elements or pass them on, and change none.
 pub(crate) fn moves(op: &str) -> bool {
@@ -28,6 +29,14 @@ pub struct Reference<'a> {
     order: Vec<ValueId>,
     by_len: HashMap<usize, Vec<(ValueId, Vec<Fingerprint>)>>,
     virtuals: Vec<(&'static str, ValueId)>,
+    weights: OnceLock<Vec<(OpId, usize, Fingerprint)>>,
+}
+
+/// Sizes and fingerprints of the weights of an op.
+pub(super) fn weight_prints(network: &Network, id: OpId) -> Vec<(usize, Fingerprint)> {
+    let constants = network.op(id).inputs.iter().flatten().filter_map(|v| network.constant(*v));
+    let weights = constants.filter(|c| c.is_float() && c.len() >= 16);
+    weights.filter_map(|c| Some((c.len(), Fingerprint::of(&c.to_f32())?))).collect()
 }
 
 impl<'a> Reference<'a> {
@@ -46,6 +55,7 @@ impl<'a> Reference<'a> {
             order: Vec::new(),
             by_len: HashMap::new(),
             virtuals: Vec::new(),
+            weights: OnceLock::new(),
         };
         for (slot, v) in network.inputs().iter().enumerate() {
             let inputs: Vec<Value> = images.iter().filter_map(|x| x.get(slot).cloned()).collect();
@@ -126,6 +136,13 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// Weights of all ops: op, size, fingerprint.
+    pub(super) fn weights(&self) -> &[(OpId, usize, Fingerprint)] {
+        self.weights.get_or_init(|| {
+            let ops = self.network.op_ids();
+            ops.flat_map(|id| weight_prints(self.network, id).into_iter().map(move |(len, print)| (id, len, print))).collect()
+        })
+    }
     /// The values of the images, when the source makes this one.
     pub fn values(&self, v: ValueId) -> Option<&[Value]> {
         self.values.get(v.0 as usize)?.as_deref()

@@ -5,8 +5,8 @@
 
 use super::PairKind;
 use super::layout::{Layout, candidates};
-use super::numbers::{Fingerprint, worst_error};
-use super::reference::moves;
+use super::numbers::worst_error;
+use super::reference::{moves, weight_prints};
 use super::walk::{Dirty, Match, Walk};
 use crate::model::ValueId;
 use crate::run::{OpId, Value};
@@ -97,24 +97,12 @@ impl Walk<'_> {
     /// What source nodes read whose weights are nearly those of this node, up to order.
     fn by_weights(&self, id: OpId) -> Vec<ValueId> {
         let mut found: Vec<(f64, i32, ValueId)> = Vec::new();
-        let weights = |network: &crate::run::Network, id: OpId| -> Vec<(usize, Fingerprint)> {
-            let op = network.op(id);
-            let big = op.inputs.iter().flatten().filter_map(|v| network.constant(*v)).filter(|c| c.is_float() && c.len() >= 16);
-            big.filter_map(|c| Some((c.len(), Fingerprint::of(&c.to_f32())?))).collect()
-        };
-        let mine = weights(self.target, id);
-        if mine.is_empty() {
-            return Vec::new();
-        }
-        for other in self.source.network.op_ids() {
-            let op = self.source.network.op(other);
-            let Some(input) = op.data.first() else { continue };
-            for (len, print) in weights(self.source.network, other) {
-                for (_, p) in mine.iter().filter(|(l, _)| *l == len) {
-                    let distance = p.distance(&print);
-                    if distance < 0.05 {
-                        found.push((distance, other.0 as i32, *input));
-                    }
+        for (len, mine) in weight_prints(self.target, id) {
+            for (other, _, theirs) in self.source.weights().iter().filter(|(_, n, _)| *n == len) {
+                let Some(input) = self.source.network.op(*other).data.first() else { continue };
+                let distance = mine.distance(theirs);
+                if distance < 0.05 {
+                    found.push((distance, other.0 as i32, *input));
                 }
             }
         }

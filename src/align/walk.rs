@@ -8,6 +8,9 @@ use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+/// Largest error at which a value that is not equal is still near.
+const CLOSE: f32 = 0.1;
+
 /// A value found to stand for a source value.
 #[derive(Debug, Clone)]
 pub(super) struct Match {
@@ -178,10 +181,51 @@ impl<'a> Walk<'a> {
             }
             None => {
                 self.unpair(v);
+                let close = self.close(&values, id, v);
                 self.fed.insert(v, values.clone());
                 self.computed.insert(v, values);
+                if let Some(found) = close {
+                    self.pair(v, found, PairKind::Inferred("the nearest value, and made of the same by the same operator".into()));
+                }
             }
         }
+    }
+
+    /// The source value that is near without being equal, where structure leaves no doubt: the same operator makes it from what stands
+    /// for the same, and no other value is nearly as near. Where many layers are off, nothing behind one of them is ever equal to
+    /// confirm a guess.
+    fn close(&self, values: &[Value], id: OpId, v: ValueId) -> Option<Match> {
+        let op = self.target.op(id);
+        let first = values.first()?;
+        if self.tau > CLOSE / 4.0 || !first.is_float() || first.len() < 16 || !self.discriminates(id) || moves(op.op_type()) {
+            return None;
+        }
+        let reads: Vec<ValueId> = op.data.iter().map(|i| self.pairs.get(i).map(|k| self.source.origin(k.source))).collect::<Option<_>>()?;
+        let prints: Vec<Fingerprint> = values.iter().map(|x| Fingerprint::of(&x.to_f32())).collect::<Option<_>>()?;
+        let mut near: Vec<(f32, Match)> = Vec::new();
+        for s in self.source.near(&prints, first.len(), f64::from(CLOSE)).into_iter().take(14) {
+            // A sample can look worse than the whole.
+            if let Some((layout, error)) = self.layout_within(values, s, CLOSE * 3.0).filter(|(_, e)| *e <= CLOSE && !self.is_forbidden(v, s)) {
+                near.push((error, Match { source: s, layout, error }));
+            }
+        }
+        near.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let origin = |s: ValueId| self.source.origin(s);
+        let (error, found) = near.first()?.clone();
+        if near.iter().skip(1).any(|(e, m)| origin(m.source) != origin(found.source) && *e < error * 4.0) || self.is_claimed(found.source) {
+            return None;
+        }
+        // The first node above that is no mere rearrangement, or has no weights of its own: batch normalisation may be folded here.
+        let made_of_the_same = |s: ValueId| {
+            let theirs = self.source.network.op(self.source.producer(s)?);
+            theirs.data.iter().all(|i| reads.contains(&origin(*i))).then_some(())
+        };
+        let s = origin(found.source);
+        let same = made_of_the_same(s).is_some() || {
+            let above = self.source.producer(s).map(|p| self.source.network.op(p)).filter(|p| p.data.len() == 1);
+            above.is_some_and(|p| p.op_type() == "BatchNormalization" && made_of_the_same(p.data[0]).is_some())
+        };
+        same.then_some(found)
     }
 
     /// Takes two values for a pair, and feeds consumers with the source's.
@@ -223,6 +267,11 @@ impl<'a> Walk<'a> {
 
     /// The layout under which target values equal a source value best, with its error.
     pub fn best_layout(&self, values: &[Value], s: ValueId) -> Option<(Layout, f32)> {
+        self.layout_within(values, s, self.tau * 20.0 + 1e-3)
+    }
+
+    /// The same among layouts under which a sample of the elements is off by no more than `most`.
+    fn layout_within(&self, values: &[Value], s: ValueId, most: f32) -> Option<(Layout, f32)> {
         let theirs = self.source.values(s)?;
         let mut best: Option<(Layout, f32)> = None;
         let (t, x) = (values.first()?.to_f32(), theirs.first()?.to_f32());
@@ -230,7 +279,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         for layout in candidates(theirs[0].shape(), values[0].shape()) {
-            if layout.sampled_error(&x, &t) > f64::from(self.tau) * 20.0 + 1e-3 {
+            if layout.sampled_error(&x, &t) > f64::from(most) {
                 continue;
             }
             let error = self.layout_error(values, s, &layout);
@@ -242,6 +291,12 @@ impl<'a> Walk<'a> {
             }
         }
         best
+    }
+
+    /// Whether the user said that these two are no pair.
+    fn is_forbidden(&self, v: ValueId, s: ValueId) -> bool {
+        let name = self.target.model().index().name(v);
+        self.hints.forbidden.iter().any(|(t, theirs)| *t == name && *theirs == self.source.name(s))
     }
 
     /// The source value that equals these, if any: by numbers, and among equals by structure.
@@ -256,11 +311,7 @@ impl<'a> Walk<'a> {
         let read: HashSet<ValueId> = op.map_or_else(HashSet::new, |op| {
             op.data.iter().filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
         });
-        let forbidden = |s: ValueId| {
-            let Some(v) = v else { return false };
-            let name = (self.target.model().index().name(v), self.source.name(s));
-            self.hints.forbidden.iter().any(|(t, s)| *t == name.0 && *s == name.1)
-        };
+        let forbidden = |s: ValueId| v.is_some_and(|v| self.is_forbidden(v, s));
         let mut best: Option<(_, Match)> = None;
         for s in near.into_iter().take(14).filter(|s| !forbidden(*s)) {
             let Some((layout, error)) = self.best_layout(values, s) else { continue };
