@@ -29,14 +29,23 @@ pub struct Reference<'a> {
     order: Vec<ValueId>,
     by_len: HashMap<usize, Vec<(ValueId, Vec<Fingerprint>)>>,
     virtuals: Vec<(&'static str, ValueId)>,
-    weights: OnceLock<Vec<(OpId, usize, Fingerprint)>>,
+    weights: OnceLock<Vec<Weight>>,
 }
 
-/// Sizes and fingerprints of the weights of an op.
-pub(super) fn weight_prints(network: &Network, id: OpId) -> Vec<(usize, Fingerprint)> {
-    let constants = network.op(id).inputs.iter().flatten().filter_map(|v| network.constant(*v));
-    let weights = constants.filter(|c| c.is_float() && c.len() >= 16);
-    weights.filter_map(|c| Some((c.len(), Fingerprint::of(&c.to_f32())?))).collect()
+/// A weight of an op.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weight {
+    pub op: OpId,
+    pub value: ValueId,
+    pub len: usize,
+    pub print: Fingerprint,
+}
+
+/// The weights of an op that are large enough to tell it from others.
+pub(super) fn weights_of(network: &Network, op: OpId) -> impl Iterator<Item = Weight> + use<'_> {
+    let constants = network.op(op).inputs.iter().flatten().filter_map(|v| Some((*v, network.constant(*v)?)));
+    let weights = constants.filter(|(_, c)| c.is_float() && c.len() >= 16);
+    weights.filter_map(move |(value, c)| Some(Weight { op, value, len: c.len(), print: Fingerprint::of(&c.to_f32())? }))
 }
 
 impl<'a> Reference<'a> {
@@ -136,12 +145,9 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Weights of all ops: op, size, fingerprint.
-    pub(super) fn weights(&self) -> &[(OpId, usize, Fingerprint)] {
-        self.weights.get_or_init(|| {
-            let ops = self.network.op_ids();
-            ops.flat_map(|id| weight_prints(self.network, id).into_iter().map(move |(len, print)| (id, len, print))).collect()
-        })
+    /// Weights of all ops.
+    pub(super) fn weights(&self) -> &[Weight] {
+        self.weights.get_or_init(|| self.network.op_ids().flat_map(|id| weights_of(self.network, id)).collect())
     }
     /// The values of the images, when the source makes this one.
     pub fn values(&self, v: ValueId) -> Option<&[Value]> {

@@ -2,14 +2,14 @@
 
 use super::layout::{Layout, candidates};
 use super::numbers::{Fingerprint, error_between, worst_error};
-use super::reference::{Reference, moves};
+use super::reference::{Reference, moves, weights_of};
 use super::{Hints, PairKind};
 use crate::model::ValueId;
-use crate::run::{Network, OpId, RunError, Value};
+use crate::run::{Network, Op, OpId, RunError, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Largest error at which a value that is not equal is still near.
-const CLOSE: f32 = 0.1;
+const CLOSE: f32 = 0.5;
 
 /// A value found to stand for a source value.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub(super) struct Walk<'a> {
     pub live: HashSet<ValueId>,
     /// Where the next node would have to read another source value: consumer, its input, that value, its layout.
     pub wrong_inputs: Vec<(OpId, ValueId, ValueId, Layout)>,
+    /// Whether values that are near are taken for pairs: where equal ones to confirm a guess will not come.
+    pub near: bool,
     /// What was noticed, in words.
     pub log: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl<'a> Walk<'a> {
             claimed: HashMap::new(),
             live: HashSet::new(),
             wrong_inputs: Vec::new(),
+            near: is_rounded(target, source),
             log: Vec::new(),
         };
         for (v, (values, partner)) in target.inputs().iter().zip(given) {
@@ -192,40 +195,36 @@ impl<'a> Walk<'a> {
     }
 
     /// The source value that is near without being equal, where structure leaves no doubt: the same operator makes it from what stands
-    /// for the same, and no other value is nearly as near. Where many layers are off, nothing behind one of them is ever equal to
+    /// for the same, and no other one is nearly as near. Where many layers are off, nothing behind one of them is ever equal to
     /// confirm a guess.
     fn close(&self, values: &[Value], id: OpId, v: ValueId) -> Option<Match> {
         let op = self.target.op(id);
         let first = values.first()?;
-        if self.tau > CLOSE / 4.0 || !first.is_float() || first.len() < 16 || !self.discriminates(id) || moves(op.op_type()) {
+        if !self.near || self.tau > CLOSE / 10.0 || !first.is_float() || first.len() < 16 || !self.discriminates(id) {
             return None;
         }
-        let reads: Vec<ValueId> = op.data.iter().map(|i| self.pairs.get(i).map(|k| self.source.origin(k.source))).collect::<Option<_>>()?;
-        let prints: Vec<Fingerprint> = values.iter().map(|x| Fingerprint::of(&x.to_f32())).collect::<Option<_>>()?;
-        let mut near: Vec<(f32, Match)> = Vec::new();
-        for s in self.source.near(&prints, first.len(), f64::from(CLOSE)).into_iter().take(14) {
-            // A sample can look worse than the whole.
-            if let Some((layout, error)) = self.layout_within(values, s, CLOSE * 3.0).filter(|(_, e)| *e <= CLOSE && !self.is_forbidden(v, s)) {
-                near.push((error, Match { source: s, layout, error }));
+        let network = self.source.network;
+        let reads: HashSet<ValueId> =
+            op.data.iter().map(|i| self.pairs.get(i).map(|k| self.source.origin(k.source))).collect::<Option<_>>()?;
+        let mut near: Vec<Match> = Vec::new();
+        for other in network.op_ids().filter(|o| network.op(*o).op_type() == op.op_type()) {
+            let theirs: HashSet<ValueId> = network.op(other).data.iter().map(|i| self.source.origin(*i)).collect();
+            if theirs != reads {
+                continue;
+            }
+            // Batch normalisation or a bias that the target folded stands directly behind.
+            let made: Vec<ValueId> = network.op(other).made().collect();
+            let folded = made.iter().flat_map(|m| network.consumers(*m)).map(|c| network.op(*c));
+            let folded = folded.filter(|c| c.data.len() == 1 && matches!(c.op_type(), "BatchNormalization" | "Add" | "Mul"));
+            let behind: Vec<ValueId> = folded.flat_map(Op::made).collect();
+            for s in made.iter().chain(&behind).copied().filter(|s| !self.is_claimed(*s) && !self.is_forbidden(v, *s)) {
+                // A sample can look worse than the whole.
+                near.extend(self.layout_within(values, s, CLOSE * 3.0).map(|(layout, error)| Match { source: s, layout, error }));
             }
         }
-        near.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let origin = |s: ValueId| self.source.origin(s);
-        let (error, found) = near.first()?.clone();
-        if near.iter().skip(1).any(|(e, m)| origin(m.source) != origin(found.source) && *e < error * 4.0) || self.is_claimed(found.source) {
-            return None;
-        }
-        // The first node above that is no mere rearrangement, or has no weights of its own: batch normalisation may be folded here.
-        let made_of_the_same = |s: ValueId| {
-            let theirs = self.source.network.op(self.source.producer(s)?);
-            theirs.data.iter().all(|i| reads.contains(&origin(*i))).then_some(())
-        };
-        let s = origin(found.source);
-        let same = made_of_the_same(s).is_some() || {
-            let above = self.source.producer(s).map(|p| self.source.network.op(p)).filter(|p| p.data.len() == 1);
-            above.is_some_and(|p| p.op_type() == "BatchNormalization" && made_of_the_same(p.data[0]).is_some())
-        };
-        same.then_some(found)
+        near.sort_by(|a, b| a.error.total_cmp(&b.error));
+        let doubtful = near.get(1).is_some_and(|second| second.error < near[0].error * 1.5);
+        near.into_iter().next().filter(|m| m.error <= CLOSE && !doubtful)
     }
 
     /// Takes two values for a pair, and feeds consumers with the source's.
@@ -488,6 +487,32 @@ impl<'a> Walk<'a> {
 pub(super) struct Dirty {
     pub values: HashSet<ValueId>,
     pub ops: BTreeSet<OpId>,
+}
+
+/// Whether most weights of the target are nearly those of the source without being equal: then each layer is off.
+fn is_rounded(target: &Network, source: &Reference<'_>) -> bool {
+    let sampled = |mine: ValueId, theirs: ValueId| {
+        let (Some(x), Some(y)) = (source.network.constant(theirs), target.constant(mine)) else { return false };
+        let layouts = candidates(x.shape(), y.shape());
+        let (x, y) = (x.to_f32(), y.to_f32());
+        layouts.iter().any(|l| l.sampled_error(&x, &y) < 0.3)
+    };
+    // Folded batch normalisation scales weights a little, too.
+    let norms = |n: &Network| n.ops().iter().filter(|op| op.op_type() == "BatchNormalization").count();
+    if norms(target) != norms(source.network) {
+        return false;
+    }
+    let (mut equal, mut near) = (0, 0);
+    for mine in target.op_ids().flat_map(|id| weights_of(target, id)) {
+        let distances = source.weights().iter().filter(|w| w.len == mine.len).map(|w| (mine.print.distance(&w.print), w.value));
+        let theirs: Vec<(f64, ValueId)> = distances.filter(|(d, _)| *d < 0.2).collect();
+        if theirs.iter().any(|(d, _)| *d <= 1e-4) {
+            equal += 1;
+        } else if theirs.iter().any(|(_, w)| sampled(mine.value, *w)) {
+            near += 1;
+        }
+    }
+    near > equal
 }
 
 /// See [`Walk::discriminates`].
