@@ -12,3 +12,5 @@ pub mod localize;
 pub mod model;
 pub mod repair;
 pub mod run;
+pub mod session;
+pub mod tui;

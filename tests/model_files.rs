@@ -121,6 +121,23 @@ fn fields_that_the_schema_does_not_know_survive_everywhere_even_in_odd_order() {
 }
 
 #[test]
+fn a_length_that_is_written_longer_than_need_be_stays_so() {
+    // Found by fuzzing: the graph's length 0 as two bytes.
+    let file = vec![0x3a, 0x80, 0x00];
+    assert_eq!(Model::read(file.clone().into(), None).unwrap().to_bytes(), file);
+    // A graph of one node, both with lengths of three bytes.
+    let relu = node("Relu", &["x"], &["y"]).encode_to_vec();
+    let long = |number: u8, content: &[u8]| [&[number << 3 | 2, 0x80 | content.len() as u8, 0x80, 0x00][..], content].concat();
+    let file = long(7, &long(1, &relu));
+    let model = Model::read(file.clone().into(), None).unwrap();
+    assert_eq!(model.to_bytes(), file);
+    assert_eq!(model.encoded_len(), file.len());
+    let (edited, inverse) = model.apply(&Edit::SetAttribute { node: "y".into(), attribute: AttributeProto::of_int("a", 1) }).unwrap();
+    assert_eq!(Model::read(edited.to_bytes().into(), None).unwrap().nodes().len(), 1);
+    assert_eq!(edited.apply(&inverse).unwrap().0.to_bytes(), file);
+}
+
+#[test]
 fn a_saved_file_has_the_digest_that_was_promised_and_is_never_replaced_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");

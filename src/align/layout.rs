@@ -32,7 +32,7 @@ impl Layout {
 
     /// Whether converters use it as a matter of course: nothing, channels to the end or to the front, a matrix transposed.
     pub fn is_usual(&self) -> bool {
-        self.is_flat() || matches!(self.perm[..], [1, 0] | [1, 2, 0] | [2, 0, 1] | [0, 2, 3, 1] | [0, 3, 1, 2] | [0, 2, 1])
+        self.is_flat() || matches!(self.perm[..], [1, 0] | [1, 2, 0] | [2, 0, 1] | [0, 2, 3, 1] | [0, 3, 1, 2])
     }
 
     /// Lays a source value out as the target has it; `None` when the sizes do not fit.

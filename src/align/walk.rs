@@ -50,15 +50,12 @@ pub(super) struct Walk<'a> {
     pub log: Vec<String>,
 }
 
+/// What an input of the target is fed, image by image, with the source's input and the layout where the two are one.
+pub(super) type Given = (Vec<Value>, Option<(ValueId, Layout)>);
+
 impl<'a> Walk<'a> {
     /// Starts with the inputs: `given` is what the target's inputs are fed (by slot, one for each image); a layout pairs it with the source's input.
-    pub fn start(
-        target: &'a Network,
-        source: &'a Reference<'a>,
-        given: &[(Vec<Value>, Option<(ValueId, Layout)>)],
-        tau: f32,
-        hints: &'a Hints,
-    ) -> Self {
+    pub fn start(target: &'a Network, source: &'a Reference<'a>, given: &[Given], tau: f32, hints: &'a Hints) -> Self {
         let images = given.first().map_or(0, |(v, _)| v.len());
         let mut walk = Self {
             target,

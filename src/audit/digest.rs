@@ -70,7 +70,7 @@ impl ModelDigest {
     }
 
     /// Says how another model differs from it, the path left out; `None` when it does not.
-    pub(super) fn differs(&self, now: &Self) -> Option<String> {
+    pub fn differs(&self, now: &Self) -> Option<String> {
         if self.sha256 != now.sha256 {
             return Some(format!("{} has SHA-256 {}, recorded is {}", now.path, short(&now.sha256), short(&self.sha256)));
         }
@@ -148,7 +148,10 @@ pub fn near(log: &Path, file: &Path) -> String {
 
 /// The file that [`near`] named.
 pub fn far(log: &Path, path: &str) -> PathBuf {
-    super::folder(log).join(path)
+    match super::folder(log) {
+        folder if folder == Path::new(".") => path.into(),
+        folder => folder.join(path),
+    }
 }
 
 #[cfg(test)]

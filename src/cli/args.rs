@@ -1,8 +1,12 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
+use super::debug::DebugArgs;
+use super::inject::InjectArgs;
+use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
 use super::log::LogArgs;
+use super::matrix::MatrixArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
@@ -37,8 +41,16 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
+    /// Make faulty copies of a model, with the truth about them: a test instrument
+    Inject(InjectArgs),
+    /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds
+    Inspect(InspectArgs),
+    /// Open a case on the screen: find the fault, decide on each repair, save
+    Debug(DebugArgs),
     /// Explain a kind of fault, or list them all
     Explain(ExplainArgs),
+    /// Put faults of every kind into clean pairs, localise them, and print how often the place and the kind are right
+    Matrix(MatrixArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page, in roff

@@ -5,7 +5,7 @@ use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
 /// Which models, which images, compared how. Flags win over the case file.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct CaseArgs {
     /// Case file, or a folder with a case.toml
     #[arg(value_name = "CASE", value_hint = ValueHint::FilePath)]
@@ -78,6 +78,11 @@ impl CaseArgs {
     pub fn path(&self) -> Option<PathBuf> {
         let path = self.file.as_ref().or(self.case.as_ref())?;
         Some(if path.is_dir() { path.join("case.toml") } else { path.clone() })
+    }
+
+    /// Whether anything beside the case file is said.
+    pub fn has_flags(&self) -> bool {
+        Self { file: None, case: None, ..self.clone() } != Self::default()
     }
 
     /// The case file with the flags put over it.

@@ -115,19 +115,24 @@ fn write_text(out: &mut String, r: &CheckReport, list: usize) -> std::fmt::Resul
         table(out, &r.worst)?;
     }
     let s = &r.summary;
-    let sqnr = s.sqnr_db_min.map(|d| format!(", SQNR from {d:.1} dB")).unwrap_or_default();
-    writeln!(
-        out,
-        "\noutputs  '{}' and '{}': max abs {}, relative L2 {} (worst {}), cosine from {:.6}{sqnr}",
-        r.compared.source_output,
-        r.compared.target_output,
-        short(s.max_abs),
-        short(s.relative_l2_mean),
-        short(s.relative_l2_max),
-        s.cosine_min
-    )?;
-    let tau = s.kendall_tau_mean.map(|t| format!(", Kendall's tau {t:.4}")).unwrap_or_default();
-    writeln!(out, "order    top-5 overlap {:.4}{tau}", s.top5_overlap_mean)?;
+    let (one, other) = (&r.compared.source_output, &r.compared.target_output);
+    writeln!(out)?;
+    match &s.distance {
+        None => writeln!(out, "outputs  '{one}' and '{other}'")?,
+        Some(d) => {
+            let sqnr = d.sqnr_db_min.map(|d| format!(", SQNR from {d:.1} dB")).unwrap_or_default();
+            writeln!(
+                out,
+                "outputs  '{one}' and '{other}': max abs {}, relative L2 {} (worst {}), cosine from {:.6}{sqnr}",
+                short(d.max_abs),
+                short(d.relative_l2_mean),
+                short(d.relative_l2_max),
+                d.cosine_min
+            )?;
+            let tau = d.kendall_tau_mean.map(|t| format!(", Kendall's tau {t:.4}")).unwrap_or_default();
+            writeln!(out, "order    top-5 overlap {:.4}{tau}", d.top5_overlap_mean)?;
+        }
+    }
     if let Some(a) = s.accuracy {
         writeln!(out, "truth    source right in {} of {}, target in {} of {}", a.source.count, a.source.of, a.target.count, a.target.of)?;
     }
@@ -171,7 +176,7 @@ fn table(out: &mut String, images: &[ImageFinding]) -> std::fmt::Result {
             lead(i.source.margin),
             class(i.target.label, &i.target_class),
             lead(i.target.margin),
-            short(i.distance.relative_l2),
+            i.distance.map_or("-".into(), |d| short(d.relative_l2)),
             if i.near_tie { "near-tie".into() } else { String::new() },
         ]
     }));
@@ -191,10 +196,10 @@ fn junit(report: &CheckReport) -> Result<String> {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         let name = |label: usize, class: &Option<String>| class.as_ref().map_or(label.to_string(), |c| format!("{label} ({c})"));
         status.set_message(format!(
-            "source says {}, target {}; relative L2 {}",
+            "source says {}, target {}{}",
             name(flip.source.label, &flip.source_class),
             name(flip.target.label, &flip.target_class),
-            short(flip.distance.relative_l2)
+            flip.distance.map_or(String::new(), |d| format!("; relative L2 {}", short(d.relative_l2)))
         ));
         suite.add_test_case(TestCase::new(flip.image.clone(), status));
     }

@@ -37,7 +37,12 @@ pub fn demos() -> Vec<Demo> {
 fn in_folder(folder: &Path) -> Vec<Demo> {
     let Ok(entries) = std::fs::read_dir(folder.join("cases")) else { return Vec::new() };
     let mut cases: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path().join("case.toml"))).filter(|p| p.is_file()).collect();
-    cases.sort();
+    // "2-..." comes before "10-...".
+    cases.sort_by_cached_key(|c| {
+        let name = c.parent().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let number: String = name.chars().take_while(char::is_ascii_digit).collect();
+        (number.parse().unwrap_or(u64::MAX), name)
+    });
     let demo = |case: PathBuf| {
         let file = CaseFile::open(&case).ok()?;
         let name = case.parent()?.file_name()?.to_string_lossy().into_owned();

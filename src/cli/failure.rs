@@ -31,15 +31,11 @@ impl Failure {
     /// From any error of a command.
     pub fn of(error: &anyhow::Error) -> Self {
         let compare = error.chain().find_map(|e| e.downcast_ref::<CompareError>());
-        let input = compare.and_then(|c| match c {
-            CompareError::Input { error: crate::dataset::DatasetError::Input { input, .. }, .. } => Some(input.clone()),
-            _ => None,
-        });
         Self {
             message: format!("{error:#}"),
             side: compare.and_then(CompareError::side),
             node: compare.and_then(CompareError::node).map(str::to_string),
-            input,
+            input: compare.and_then(CompareError::input).map(str::to_string),
         }
     }
 }

@@ -3,10 +3,15 @@
 mod args;
 mod case;
 mod check;
+mod child;
+mod debug;
 mod demos;
 mod failure;
+mod inject;
+mod inspect;
 mod localize;
 mod log;
+mod matrix;
 mod page;
 mod progress;
 mod repair;
@@ -15,10 +20,15 @@ mod replay;
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
+pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
 pub use failure::{Failure, FailureReport};
+pub use inject::{InjectArgs, InjectList, InjectReport};
+pub use inspect::{InspectArgs, InspectReport, NodeReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
 pub use log::{LogArgs, LogProblem, LogReport};
+pub use matrix::{MatrixArgs, MatrixReport, Named, Trial};
+pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 
@@ -37,15 +47,23 @@ pub const FAILED: u8 = 2;
 /// # Errors
 /// What could not be done; [`failed`] says it and gives the exit code.
 pub fn run(cli: &Cli) -> Result<ExitCode> {
+    if let Some(code) = child::run(cli)? {
+        return Ok(code);
+    }
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
         Some(Command::Localize(args)) => localize::run(args, &cli.common),
         Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
+        Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
+        Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
+        Some(Command::Inject(args)) => inject::run(args, &cli.common),
+        Some(Command::Matrix(args)) => matrix::run(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
+        None if debug::has_terminal() => debug::run(&DebugArgs::default(), &cli.common),
         None => demos::run_first(&cli.common),
     }
 }

@@ -23,7 +23,7 @@ pub struct RepairArgs {
     /// Where the repaired model goes
     #[arg(long, short, value_name = "MODEL")]
     pub output: Option<PathBuf>,
-    /// Where the target's recipe goes as it should be: a [preprocess] table
+    /// Where the target's recipe goes as it should be: a `[preprocess]` table
     #[arg(long, value_name = "FILE")]
     pub recipe_output: Option<PathBuf>,
     /// Where the audit log goes; the output's name with .fixcon.jsonl when absent
@@ -122,7 +122,7 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
     let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: args.holdout };
     let mut job = Job::open(args.case.case()?, options)?;
     // What exists and is not to be replaced is said before the work, not after it.
-    for path in [&args.output, &args.recipe_output].into_iter().flatten().filter(|p| !args.force && p.exists()) {
+    if let Some(path) = [&args.output, &args.recipe_output].into_iter().flatten().find(|p| !args.force && p.exists()) {
         bail!("{}: exists already; replace it with --force or name another file", path.display());
     }
     let log = args.audit_log.clone().or_else(|| args.output.as_ref().map(|o| o.with_extension("fixcon.jsonl")));

@@ -4,8 +4,9 @@ use super::outputs::{Comparison, Judged};
 use super::report::{CheckReport, Compared, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Summary};
 use super::{CompareError, Side};
 use crate::dataset::{Case, Criterion, DatasetError, Feed, ImageSet};
-use crate::model::Model;
-use crate::run::{RunOptions, Runner, Watch};
+use crate::model::{Budget, Finding, Model, Severity, infer};
+use crate::run::{RunOptions, Runner, Value, Watch};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -32,25 +33,28 @@ impl Default for CheckOptions {
 /// When a model cannot be loaded or run, an image set or recipe cannot be used, outputs cannot be compared as they are, or
 /// `watch` asked to stop.
 pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Result<CheckReport, CompareError> {
-    let open = |side, path: &std::path::Path| Model::open(path).map_err(|error| CompareError::Model { side, error });
     let source = open(Side::Source, &case.source)?;
     let target = open(Side::Target, &case.target)?;
     let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
     let (comparison, mut notes) = Comparison::new(&case.compare, &source, &target)?;
     let (source_feed, target_feed) = feeds(case, &source, &target, &images)?;
     let (first, mut left_out) = first_usable(&images, &source_feed, &target_feed)?;
-    let run = |side| move |error| CompareError::Run { side, error };
-    let source_runner = Runner::new(&source, &first.inputs[0], &options.run).map_err(run(Side::Source))?;
-    let target_options = options.target_run.as_ref().unwrap_or(&options.run);
-    let target_runner = Runner::new(&target, &first.inputs[1], target_options).map_err(run(Side::Target))?;
+    let source_runner = ready(Side::Source, &source, &source_feed, &first.inputs[0], &options.run)?;
+    let target_runner = ready(Side::Target, &target, &target_feed, &first.inputs[1], options.target_run.as_ref().unwrap_or(&options.run))?;
     let one = |index: usize| -> Result<Judged, CompareError> {
         let inputs = if index == first.index { first.inputs.clone() } else { images.inputs(index, &[&source_feed, &target_feed])? };
-        let s = source_runner.run(&inputs[0]).map_err(run(Side::Source))?;
-        let t = target_runner.run(&inputs[1]).map_err(run(Side::Target))?;
+        let run = |side, runner: &Runner, inputs: &[Value]| runner.run(inputs).map_err(|error| CompareError::Run { side, error });
+        let s = run(Side::Source, &source_runner, &inputs[0])?;
+        let t = run(Side::Target, &target_runner, &inputs[1])?;
         comparison.judge(&s, &t)
     };
     // The first image shows whether anything fits at all, before all threads find out at once.
     let judged_first = one(first.index)?;
+    let [a, b] = &judged_first.shapes;
+    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    if count(a) != count(b) && comparison.label_offset.is_none() {
+        notes.push(comparison.lengths(a, b));
+    }
     let rest = in_parallel(first.index + 1..images.len(), &one, options.run.threads_for(images.len()), watch)?;
     let offset = comparison.label_offset.unwrap_or(0);
     let mut found = Vec::new();
@@ -83,14 +87,15 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     let non_finite = [Side::Source, Side::Target].into_iter().filter_map(|side| not_numbers(side, &comparison, &found)).collect();
     let summary = Summary::of(&found, offset);
     let mut worst: Vec<&ImageFinding> = found.iter().map(|(f, _)| f).collect();
-    worst.sort_by(|a, b| b.distance.relative_l2.total_cmp(&a.distance.relative_l2).then(a.index.cmp(&b.index)));
+    let far = |f: &ImageFinding| f.distance.map_or(0.0, |d| d.relative_l2);
+    worst.sort_by(|a, b| far(b).total_cmp(&far(a)).then(a.index.cmp(&b.index)));
     Ok(CheckReport {
         source: case.source.display().to_string(),
         target: case.target.display().to_string(),
         images: ImagesSummary { path: case.images.display().to_string(), count: images.len(), left_out },
         compared,
         mismatches: Mismatches { count: found.iter().filter(|(f, _)| f.mismatch).count(), of: found.len() },
-        worst: worst.into_iter().filter(|f| f.distance.relative_l2 > 0.0).take(options.worst).cloned().collect(),
+        worst: worst.into_iter().filter(|f| far(f) > 0.0).take(options.worst).cloned().collect(),
         flips: found.into_iter().map(|(f, _)| f).filter(|f| f.mismatch).collect(),
         summary,
         non_finite,
@@ -98,8 +103,37 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     })
 }
 
+/// Opens a model and refuses one that contradicts itself.
+fn open(side: Side, path: &Path) -> Result<Model, CompareError> {
+    let bad = |error| CompareError::Model { side, error };
+    let model = Model::open(path).map_err(bad)?;
+    refuse(side, crate::model::check(&model))?;
+    model.inlined().map_err(bad)
+}
+
+fn refuse(side: Side, findings: Vec<Finding>) -> Result<(), CompareError> {
+    let findings: Vec<Finding> = findings.into_iter().filter(|f| f.severity == Severity::Error).collect();
+    if findings.is_empty() { Ok(()) } else { Err(CompareError::Refused { side, findings }) }
+}
+
+/// A model ready to run on inputs like these, all of it.
+fn ready(side: Side, model: &Model, feed: &Feed, example: &[Value], options: &RunOptions) -> Result<Runner, CompareError> {
+    let shapes: Vec<_> = feed.inputs.iter().zip(example).map(|(d, v)| (v.dtype(), d.given(v.shape()))).collect();
+    let budget = Budget { value: usize::try_from(options.max_mem).unwrap_or(usize::MAX), ..Budget::default() };
+    refuse(side, infer(model, &shapes, budget).findings)?;
+    let runner = Runner::new(model, example, options).map_err(|error| CompareError::Run { side, error })?;
+    match runner.unsupported().first() {
+        // Other runtimes refuse a model of which any node does not run, and so must a comparison.
+        Some((_, error)) => Err(CompareError::Run { side, error: error.clone() }),
+        None => Ok(runner),
+    }
+}
+
 /// The recipes of both sides, with what the models' inputs add to them.
-fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<(Feed, Feed), CompareError> {
+///
+/// # Errors
+/// A recipe that contradicts itself, or none where images need one.
+pub fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<(Feed, Feed), CompareError> {
     let resolve = |keys: &Option<crate::dataset::RecipeKeys>| keys.clone().map(|k| k.resolve()).transpose();
     let recipe = resolve(&case.source_recipe)?;
     if recipe.is_none() && !images.is_tensors() {
@@ -118,7 +152,7 @@ fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Resu
 /// The first image that can be used, with its inputs of both sides.
 struct First {
     index: usize,
-    inputs: Vec<Vec<crate::run::Value>>,
+    inputs: Vec<Vec<Value>>,
 }
 
 fn first_usable(images: &ImageSet, source: &Feed, target: &Feed) -> Result<(First, Vec<LeftOut>), CompareError> {

@@ -1,7 +1,7 @@
 //! Why two models cannot be compared.
 
 use crate::dataset::DatasetError;
-use crate::model::ModelError;
+use crate::model::{Finding, ModelError, Subject};
 use crate::run::RunError;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -47,6 +47,14 @@ pub enum CompareError {
         /// What is wrong with it.
         error: ModelError,
     },
+    /// A model that contradicts itself or the specification, so that a runtime must refuse it.
+    #[error("{side}: {}", sum_up(.findings))]
+    Refused {
+        /// Which one.
+        side: Side,
+        /// What is wrong with it; never empty.
+        findings: Vec<Finding>,
+    },
     /// A model that does not run.
     #[error("{side}: {error}")]
     Run {
@@ -75,7 +83,7 @@ impl CompareError {
     /// Whose fault it is, when it is a model's or its input's.
     pub fn side(&self) -> Option<Side> {
         match self {
-            Self::Input { side, .. } | Self::Model { side, .. } | Self::Run { side, .. } => Some(*side),
+            Self::Input { side, .. } | Self::Model { side, .. } | Self::Refused { side, .. } | Self::Run { side, .. } => Some(*side),
             _ => None,
         }
     }
@@ -84,7 +92,30 @@ impl CompareError {
     pub fn node(&self) -> Option<&str> {
         match self {
             Self::Run { error, .. } => error.node.as_deref(),
+            Self::Refused { findings, .. } => {
+                findings.iter().find_map(|f| if let Subject::Node(name) = &f.subject { Some(&name[..]) } else { None })
+            }
             _ => None,
         }
+    }
+
+    /// The input that is to blame, when there is one.
+    pub fn input(&self) -> Option<&str> {
+        match self {
+            Self::Input { error: DatasetError::Input { input, .. }, .. } => Some(input),
+            Self::Refused { findings, .. } => {
+                findings.iter().find_map(|f| if let Subject::Input(name) = &f.subject { Some(&name[..]) } else { None })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The first finding, and how many more there are.
+fn sum_up(findings: &[Finding]) -> String {
+    match findings {
+        [] => "refused".into(),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more; fixcon inspect lists them)", rest.len()),
     }
 }

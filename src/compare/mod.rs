@@ -10,9 +10,11 @@ mod outputs;
 mod ranking;
 mod report;
 
-pub use check::{CheckOptions, run_check};
+pub use check::{CheckOptions, feeds, run_check};
 pub use error::{CompareError, Side};
 pub use measures::{Distance, NonFinite, is_probabilities, non_finite, softmax, within};
 pub use outputs::{Chosen, Comparison, Judged, Opinion, Ranked};
 pub use ranking::{kendall_tau, label, margin, overlap, top};
-pub use report::{Accuracy, CheckReport, Compared, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Share, Summary};
+pub use report::{
+    Accuracy, CheckReport, Compared, Distances, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Share, Summary,
+};

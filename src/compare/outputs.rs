@@ -13,6 +13,9 @@ const TOP: usize = 5;
 /// Lead of one class over another below which they are a near-tie, of the spread of all scores.
 const NEAR_TIE: f32 = 0.01;
 
+/// Offsets beyond this are refused, so that sums of labels and offsets are always small.
+const MOST_CLASSES: u64 = 1 << 40;
+
 /// An output of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
@@ -79,11 +82,14 @@ pub struct Judged {
     pub mismatch: bool,
     /// Whether the source itself sees both labels as nearly equal.
     pub near_tie: bool,
-    /// Distance of the scores, of the classes that both have.
-    pub distance: Distance,
-    /// Share of the source's best five that are among the target's.
-    pub overlap: f64,
-    /// Kendall's tau of the scores; absent where one side has only ties.
+    /// Shapes of the source's and of the target's output.
+    pub shapes: [Vec<usize>; 2],
+    /// Distance of the scores, of the classes that both have; `None` where the outputs are of different lengths and no
+    /// `label_offset` says how they stand to each other.
+    pub distance: Option<Distance>,
+    /// Share of the source's best five that are among the target's; `None` as for the distance.
+    pub overlap: Option<f64>,
+    /// Kendall's tau of the scores; `None` as for the distance, or where one side has only ties.
     pub tau: Option<f64>,
 }
 
@@ -91,8 +97,11 @@ impl Comparison {
     /// Chooses outputs as a case says; by default the first of each model. Also gives notes for the user.
     ///
     /// # Errors
-    /// [`CompareError::Outputs`] for an output that does not exist.
+    /// [`CompareError::Outputs`] for an output that does not exist, or an offset beyond all classes.
     pub fn new(keys: &CompareKeys, source: &Model, target: &Model) -> Result<(Self, Vec<String>), CompareError> {
+        if let Some(offset) = keys.label_offset.filter(|o| o.unsigned_abs() > MOST_CLASSES) {
+            return Err(CompareError::Outputs(format!("label_offset = {offset} is farther than any network has classes")));
+        }
         let mut notes = Vec::new();
         let mut choose = |side: Side, model: &Model, own: &Option<String>| -> Result<Chosen, CompareError> {
             let names: Vec<&str> = model.outputs().map(|o| o.name()).collect();
@@ -135,8 +144,7 @@ impl Comparison {
             atol: keys.atol.unwrap_or(1e-5),
             scores: keys.scores.unwrap_or_default(),
         };
-        let known = [(&keys.output, true), (&keys.source_output, false), (&keys.target_output, false)];
-        if let Some((Some(wanted), true)) = known.first().map(|(w, both)| (w.as_ref(), *both))
+        if let Some(wanted) = &keys.output
             && keys.source_output.is_none()
             && keys.target_output.is_none()
             && comparison.source.name != *wanted
@@ -154,34 +162,15 @@ impl Comparison {
     /// Compares the outputs of one image.
     ///
     /// # Errors
-    /// [`CompareError::Outputs`] when they are no class scores or differ in length, naming the flag that helps.
+    /// [`CompareError::Outputs`] when they are no class scores, or when their lengths differ by one and nobody said where the
+    /// background class is, naming the flag that helps.
     pub fn judge(&self, source: &[Value], target: &[Value]) -> Result<Judged, CompareError> {
-        let row = |side: Side, outputs: &[Value], chosen: &Chosen| -> Result<Vec<f32>, CompareError> {
-            let value =
-                outputs.get(chosen.slot).ok_or_else(|| CompareError::Outputs(format!("{side}: output '{}' was not made", chosen.name)))?;
-            if self.criterion == Criterion::Label && !is_classes(value.shape()) {
-                return Err(CompareError::Outputs(format!(
-                    "{side}: output '{}' of shape {:?} does not look like one score a class; --compare-output NAME says another one, --criterion tolerance compares element by element",
-                    chosen.name,
-                    value.shape()
-                )));
-            }
-            Ok(value.to_f32().into_owned())
-        };
-        let s = row(Side::Source, source, &self.source)?;
-        let t = row(Side::Target, target, &self.target)?;
-        let (s, t) = (s.as_slice(), t.as_slice());
+        let one = self.row(Side::Source, source, &self.source)?;
+        let other = self.row(Side::Target, target, &self.target)?;
+        let (s, t) = (&*one.to_f32(), &*other.to_f32());
         let offset = self.label_offset.unwrap_or(0);
-        if s.len() != t.len() && (self.label_offset.is_none() || self.criterion == Criterion::Tolerance) {
-            return Err(CompareError::Outputs(self.lengths(s.len(), t.len())));
-        }
-        let (mine, yours) = common(s, t, offset);
-        if mine.is_empty() {
-            return Err(CompareError::Outputs(format!(
-                "with --label-offset {offset} the {} classes of the source and {} of the target have none in common",
-                s.len(),
-                t.len()
-            )));
+        if self.label_offset.is_none() && self.criterion == Criterion::Label && s.len().abs_diff(t.len()) == 1 {
+            return Err(CompareError::Outputs(self.lengths(one.shape(), other.shape())));
         }
         let (source, target) = (opinion(s), opinion(t));
         let as_source = i64::try_from(target.label).unwrap_or(i64::MAX) - offset;
@@ -192,27 +181,63 @@ impl Comparison {
         };
         let near_tie =
             !same_label && usize::try_from(as_source).ok().and_then(|c| s.get(c)).is_some_and(|other| near_tie(s, s[source.label] - other));
-        let distance = match self.scores {
-            Scores::AsIs => Distance::between(mine, yours),
-            Scores::Probabilities => {
-                let form = |row: &[f32], done: bool| if done { row.to_vec() } else { softmax(row) };
-                Distance::between(&form(mine, source.probabilities), &form(yours, target.probabilities))
-            }
+        let mut out = Judged {
+            mismatch,
+            near_tie,
+            shapes: [one.shape().to_vec(), other.shape().to_vec()],
+            distance: None,
+            overlap: None,
+            tau: None,
+            source,
+            target,
         };
-        let shifted: Vec<usize> = ranking::top(yours, TOP);
-        let overlap = ranking::overlap(&ranking::top(mine, TOP), &shifted);
-        Ok(Judged { mismatch, near_tie, distance, overlap, tau: ranking::kendall_tau(mine, yours), source, target })
+        if s.len() == t.len() || self.label_offset.is_some() {
+            let (mine, yours) = common(s, t, offset);
+            if mine.is_empty() && !s.is_empty() {
+                return Err(CompareError::Outputs(format!(
+                    "with --label-offset {offset} the {} classes of the source and {} of the target have none in common",
+                    s.len(),
+                    t.len()
+                )));
+            }
+            let form = |row: &[f32], done: bool| if done { row.to_vec() } else { softmax(row) };
+            out.distance = Some(match self.scores {
+                Scores::AsIs => Distance::between(mine, yours),
+                Scores::Probabilities => Distance::between(&form(mine, out.source.probabilities), &form(yours, out.target.probabilities)),
+            });
+            out.overlap = Some(ranking::overlap(&ranking::top(mine, TOP), &ranking::top(yours, TOP)));
+            out.tau = ranking::kendall_tau(mine, yours);
+        }
+        Ok(out)
     }
 
-    fn lengths(&self, source: usize, target: usize) -> String {
-        let both =
-            format!("output '{}' of the source has {source} elements, '{}' of the target {target}", self.source.name, self.target.name);
-        let shift = match target as i64 - source as i64 {
-            1 => "; if the target has a background class in front, --label-offset 1, if it is the last one, --label-offset 0",
-            -1 => "; if the source has a background class in front, --label-offset -1, if it is the last one, --label-offset 0",
-            _ => "; --compare-output NAME says other outputs, --label-offset N how the classes are numbered",
+    fn row<'a>(&self, side: Side, outputs: &'a [Value], chosen: &Chosen) -> Result<&'a Value, CompareError> {
+        let value =
+            outputs.get(chosen.slot).ok_or_else(|| CompareError::Outputs(format!("{side}: output '{}' was not made", chosen.name)))?;
+        if self.criterion == Criterion::Label && !is_classes(value.shape()) {
+            return Err(CompareError::Outputs(format!(
+                "{side}: output '{}' of shape {:?} does not look like one score a class; --compare-output NAME says another one, --criterion tolerance compares element by element",
+                chosen.name,
+                value.shape()
+            )));
+        }
+        Ok(value)
+    }
+
+    /// What to say of outputs of different lengths, with the flag that sets it right.
+    pub(super) fn lengths(&self, source: &[usize], target: &[usize]) -> String {
+        let (one, other) = (&self.source.name, &self.target.name);
+        let both = format!("output '{one}' of the source has shape {source:?} for an image, '{other}' of the target {target:?}");
+        let (source, target): (usize, usize) = (source.iter().product(), target.iter().product());
+        let hint = match (self.criterion, target as i64 - source as i64) {
+            (Criterion::Tolerance, _) => "; --compare-output NAME says other outputs",
+            (_, 1) => ": if the target has a background class in front, say --label-offset 1, if it is the last one, --label-offset 0",
+            (_, -1) => ": if the source has a background class in front, say --label-offset -1, if it is the last one, --label-offset 0",
+            _ => {
+                ": they hardly stand for the same classes, and the index of the largest is compared as it is; --compare-output NAME says other outputs, --label-offset N how the classes are numbered"
+            }
         };
-        both + if self.criterion == Criterion::Tolerance { "; --compare-output NAME says other outputs" } else { shift }
+        both + hint
     }
 }
 
@@ -290,19 +315,24 @@ mod tests {
     #[test]
     fn other_class_counts_are_an_error_that_names_the_flag() {
         let why = judge(&comparison(None, Criterion::Label), &[0.0; 3], &[0.0; 4]).unwrap_err().to_string();
-        assert!(why.contains("3 elements") && why.contains("--label-offset 1"), "{why}");
-        let why = judge(&comparison(None, Criterion::Label), &[0.0; 3], &[0.0; 9]).unwrap_err().to_string();
-        assert!(why.contains("--compare-output"), "{why}");
+        assert!(why.contains("[1, 3]") && why.contains("--label-offset 1"), "{why}");
+        // Farther apart they are compared as they are, and nothing is measured.
+        let c = comparison(None, Criterion::Label);
+        let j = judge(&c, &[0.0, 1.0, 0.0], &[0.0; 9]).unwrap();
+        assert_eq!((j.mismatch, j.distance), (true, None));
+        assert!(c.lengths(&[1, 3], &[1, 9]).contains("--compare-output"));
+        let c = comparison(None, Criterion::Tolerance);
+        assert!(judge(&c, &[0.0; 3], &[0.0; 4]).unwrap().mismatch);
     }
 
     #[test]
     fn an_offset_shifts_the_targets_classes() {
         let j = judge(&comparison(Some(1), Criterion::Label), &[1.0, 9.0, 0.0], &[0.0, 1.0, 9.0, 0.0]).unwrap();
         assert!(!j.mismatch);
-        assert_eq!(j.distance.max_abs, 0.0);
+        assert_eq!(j.distance.unwrap().max_abs, 0.0);
         let j = judge(&comparison(Some(-1), Criterion::Label), &[0.0, 1.0, 9.0, 0.0], &[1.0, 9.0, 0.0]).unwrap();
         assert!(!j.mismatch);
-        assert_eq!(j.overlap, 1.0);
+        assert_eq!(j.overlap, Some(1.0));
         // The target's background class stands for none of the source's.
         assert!(judge(&comparison(Some(1), Criterion::Label), &[9.0, 1.0], &[9.0, 1.0, 0.0]).unwrap().mismatch);
         assert!(judge(&comparison(Some(7), Criterion::Label), &[9.0, 1.0], &[9.0, 1.0, 0.0]).is_err());

@@ -105,8 +105,9 @@ pub struct ImageFinding {
     pub truth: Option<usize>,
     /// Whether the source itself sees both labels as nearly equal.
     pub near_tie: bool,
-    /// Distance of the scores.
-    pub distance: Distance,
+    /// Distance of the scores; absent where the outputs are of different lengths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
 }
 
 impl ImageFinding {
@@ -149,6 +150,19 @@ pub struct Accuracy {
 /// Figures over all images.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
+    /// Distances of the scores; absent where the outputs are of different lengths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distances>,
+    /// Flips where the source itself sees both labels as nearly equal.
+    pub near_ties: usize,
+    /// How often both sides are right, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Accuracy>,
+}
+
+/// Distances of the scores over all images.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Distances {
     /// Largest absolute difference of any element.
     pub max_abs: f64,
     /// Relative L2 distance, the mean.
@@ -165,18 +179,32 @@ pub struct Summary {
     /// Kendall's tau of the scores, the mean; absent where one side has only ties.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kendall_tau_mean: Option<f64>,
-    /// Flips where the source itself sees both labels as nearly equal.
-    pub near_ties: usize,
-    /// How often both sides are right, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<Accuracy>,
+}
+
+impl Distances {
+    fn of(images: &[(ImageFinding, Judged)]) -> Option<Self> {
+        let all: Vec<Distance> = images.iter().filter_map(|(_, j)| j.distance).collect();
+        if all.is_empty() {
+            return None;
+        }
+        let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let relative: Vec<f64> = all.iter().map(|d| d.relative_l2).collect();
+        let overlaps: Vec<f64> = images.iter().filter_map(|(_, j)| j.overlap).collect();
+        let taus: Vec<f64> = images.iter().filter_map(|(_, j)| j.tau).collect();
+        Some(Self {
+            max_abs: all.iter().map(|d| d.max_abs).fold(0.0, f64::max),
+            relative_l2_mean: mean(&relative)?,
+            relative_l2_max: relative.iter().copied().fold(0.0, f64::max),
+            cosine_min: all.iter().map(|d| d.cosine).fold(1.0, f64::min),
+            sqnr_db_min: all.iter().filter_map(|d| d.sqnr_db).reduce(f64::min),
+            top5_overlap_mean: mean(&overlaps)?,
+            kendall_tau_mean: mean(&taus),
+        })
+    }
 }
 
 impl Summary {
     pub(super) fn of(images: &[(ImageFinding, Judged)], offset: i64) -> Self {
-        let n = images.len().max(1) as f64;
-        let each = |f: fn(&Judged) -> f64| images.iter().map(move |(_, j)| f(j));
-        let taus: Vec<f64> = images.iter().filter_map(|(_, j)| j.tau).collect();
         let known: Vec<_> = images.iter().filter_map(|(f, _)| Some((f, i64::try_from(f.truth?).ok()?))).collect();
         let right = |label: &dyn Fn(&ImageFinding) -> i64| Share {
             count: known.iter().filter(|(f, truth)| label(f) == *truth).count(),
@@ -184,13 +212,7 @@ impl Summary {
         };
         let accuracy = Accuracy { source: right(&|f| f.source.label as i64), target: right(&|f| f.target.label as i64 - offset) };
         Self {
-            max_abs: each(|j| j.distance.max_abs).fold(0.0, f64::max),
-            relative_l2_mean: each(|j| j.distance.relative_l2).sum::<f64>() / n,
-            relative_l2_max: each(|j| j.distance.relative_l2).fold(0.0, f64::max),
-            cosine_min: each(|j| j.distance.cosine).fold(1.0, f64::min),
-            sqnr_db_min: images.iter().filter_map(|(_, j)| j.distance.sqnr_db).reduce(f64::min),
-            top5_overlap_mean: each(|j| j.overlap).sum::<f64>() / n,
-            kendall_tau_mean: (!taus.is_empty()).then(|| taus.iter().sum::<f64>() / taus.len() as f64),
+            distance: Distances::of(images),
             near_ties: images.iter().filter(|(_, j)| j.mismatch && j.near_tie).count(),
             accuracy: (!known.is_empty()).then_some(accuracy),
         }

@@ -4,7 +4,7 @@ use super::recipe::RecipeKeys;
 use super::{DatasetError, explain_toml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Bytes above which a case file is not read: it holds a page of text.
 const MAX_FILE: u64 = 1 << 20;
@@ -141,7 +141,7 @@ impl CaseFile {
         let paths =
             [&mut case.source.model, &mut case.target.model, &mut case.images.path, &mut case.images.labels, &mut case.images.truth];
         for p in paths.into_iter().flatten() {
-            *p = folder.join(&*p);
+            *p = short(folder.join(&*p));
         }
         Ok(case)
     }
@@ -149,6 +149,22 @@ impl CaseFile {
     /// As a case file's text.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a case holds only words, numbers, paths and tables")
+    }
+}
+
+/// The path without `name/..`, where that is the same place; links can make it another.
+fn short(path: PathBuf) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir && matches!(out.components().next_back(), Some(Component::Normal(_))) {
+            out.pop();
+        } else {
+            out.push(part);
+        }
+    }
+    match (out.canonicalize(), path.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => out,
+        _ => path,
     }
 }
 

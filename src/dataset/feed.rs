@@ -3,8 +3,9 @@
 use super::DatasetError;
 use super::recipe::{AxisOrder, Element, Recipe, Resize};
 use crate::model::Model;
+use crate::model::onnx::ValueInfoProto;
 use crate::model::onnx::tensor_proto::DataType;
-use crate::model::onnx::{tensor_shape_proto::dimension, type_proto};
+use crate::model::onnx::type_proto;
 use crate::run::Value;
 
 /// A declared input of a model.
@@ -21,19 +22,10 @@ pub struct Declared {
 impl Declared {
     /// All inputs of a model that are not initializers.
     pub fn of(model: &Model) -> Vec<Self> {
-        let one = |v: &crate::model::onnx::ValueInfoProto| {
-            let tensor = match v.r#type.as_ref().and_then(|t| t.value.as_ref()) {
-                Some(type_proto::Value::TensorType(t)) => Some(t),
-                _ => None,
-            };
-            let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| {
-                let fixed = |d: &crate::model::onnx::tensor_shape_proto::Dimension| match d.value {
-                    Some(dimension::Value::DimValue(n)) => usize::try_from(n).ok().filter(|n| *n > 0),
-                    _ => None,
-                };
-                s.dim.iter().map(fixed).collect()
-            });
-            let dtype = tensor.and_then(|t| DataType::try_from(t.elem_type()).ok()).unwrap_or(DataType::Undefined);
+        let one = |v: &ValueInfoProto| {
+            let (dtype, dims) = v.tensor_type().map_or((element_type(v), None), |(t, d)| (t, Some(d)));
+            // Zero and less stand for an open dimension in files of older exporters.
+            let dims = dims.map(|dims| dims.into_iter().map(|d| d.filter(|n| *n > 0)).collect());
             Self { name: v.name().into(), dtype, dims }
         };
         model.inputs().map(one).collect()
@@ -48,6 +40,17 @@ impl Declared {
                 format!("[{}]", words.join(", "))
             }
         }
+    }
+
+    /// Shape of the tensor that the model is given for one image of this shape: a fixed batch is filled by repeating.
+    pub fn given(&self, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        if let (Some(first), Some(batch)) = (shape.first_mut(), self.dims.as_ref().and_then(|d| *d.first()?))
+            && *first == 1
+        {
+            *first = batch;
+        }
+        shape
     }
 
     /// As one of an image's axes, a dimension with this place in `[N, C, H, W]`.
@@ -86,6 +89,14 @@ impl Declared {
             () => "",
         };
         bad(format!("is declared {}, the images become {shape:?}{hint}", self.shape_words()))
+    }
+}
+
+/// Element type of a declaration that says no shape.
+fn element_type(v: &ValueInfoProto) -> DataType {
+    match v.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+        Some(type_proto::Value::TensorType(t)) => DataType::try_from(t.elem_type()).unwrap_or(DataType::Undefined),
+        _ => DataType::Undefined,
     }
 }
 

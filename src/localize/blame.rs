@@ -305,3 +305,26 @@ pub(super) fn double_claim(a: &Alignment<'_>, region: &Region) -> Option<OpId> {
     let same = |u: &&ValueId| a.pair_of(**u).is_some_and(|p| a.source().origin(p.source) == origin);
     inputs.iter().filter(same).filter_map(|u| a.target().producer(*u)).find(|p| !region.target.contains(p))
 }
+
+/// Nodes above a region that turn a usual layout into an unusual one, the nearest first: equality up to a permutation let them pass.
+pub(super) fn unusual_above(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
+    let mut out = Vec::new();
+    let mut seen: HashSet<OpId> = HashSet::new();
+    let mut level: Vec<ValueId> = region.inputs.iter().map(|i| a.pairs[*i].target).collect();
+    for _ in 0..12 {
+        let mut next = Vec::new();
+        for v in level {
+            let Some(p) = a.target().producer(v).filter(|p| seen.insert(*p)) else { continue };
+            let op = a.target().op(p);
+            let usual = |v: &ValueId| a.pair_of(*v).is_none_or(|p| p.layout.is_usual());
+            if op.op_type() == "Transpose" && !usual(&v) && op.data.iter().all(usual) {
+                out.push(p);
+            }
+            if !usual(&v) || rearranges(op.op_type()) {
+                next.extend(&op.data);
+            }
+        }
+        level = next;
+    }
+    out
+}

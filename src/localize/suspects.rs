@@ -1,12 +1,12 @@
 //! From regions above the floor to suspects with a diagnosis.
 
-use super::blame::{blame, double_claim};
-use super::remedy::{Bench, Found, search};
+use super::blame::{blame, double_claim, unusual_above};
+use super::remedy::{Bench, Found, search, search_running};
 use super::{Category, Kind, Subject, Suspect, trial};
 use crate::align::{Alignment, Precision, Region, Verdict};
 use crate::model::{NodeId, ValueId};
-use crate::run::{OpId, Watch};
-use std::collections::HashSet;
+use crate::run::{OpId, Value, Watch};
+use std::collections::{HashMap, HashSet};
 
 /// How many suspects are diagnosed, the earliest first; more is one cause seen many times.
 const MOST: usize = 160;
@@ -42,6 +42,8 @@ pub(super) fn find(
         }
         let mut ops: Vec<OpId> = failing.into_iter().collect();
         ops.extend(blamed.iter().flat_map(|b| b.ops.iter().copied()));
+        let unusual = unusual_above(a, region);
+        ops.extend(&unusual);
         ops.extend(double_claim(a, region));
         ops.extend(&region.target);
         dedup(&mut ops);
@@ -53,16 +55,40 @@ pub(super) fn find(
         dedup(&mut source);
         let mut tried = ops.clone();
         tried.truncate(16);
-        let bench = Bench {
+        let checks = trial::checks(a, index);
+        let mut bench = Bench {
             a,
             ops: tried,
             source,
-            checks: trial::checks(a, index),
+            checks,
+            wanted: HashMap::new(),
+            forbidden: None,
             floor: (threshold * 0.9).min(a.tau()),
-            layout: blamed.as_ref().is_some_and(|b| b.layout),
+            layout: blamed.as_ref().is_some_and(|b| b.layout) || !unusual.is_empty(),
         };
         let error = region.isolated.unwrap_or(f32::INFINITY);
-        let found = if diagnose { search(&bench, error) } else { Vec::new() };
+        bench.forbidden = failing.filter(|id| refused.contains(&a.target().op(*id).node)).map(|id| bench.key(id));
+        let mut found = if diagnose { search(&bench, error) } else { Vec::new() };
+        if diagnose && found.first().is_none_or(|f| !f.remedy.safe) {
+            // The pair itself may be one step off: a saturating function hides the difference from what follows.
+            for (v, other) in one_step_off(a, region) {
+                bench.wanted = [(v, other)].into();
+                let again = search(&bench, error);
+                if again.first().is_some_and(|f| f.remedy.safe) {
+                    found = again;
+                    break;
+                }
+            }
+        }
+        if diagnose
+            && found.is_empty()
+            && let Some(id) = failing
+        {
+            // Other nodes of the region fail as well, or nothing is known of what it should make: that this one runs is all that can be asked.
+            bench.checks = a.target().op(id).made().map(|v| (a.target().model().index().name(v).to_string(), v)).collect();
+            bench.ops = vec![id];
+            found = search_running(&bench);
+        }
         let mut suspect = suspect(a, &bench, index, region, found, error, precision);
         if let Some(b) = &blamed {
             suspect.evidence.push(b.why.clone());
@@ -76,6 +102,33 @@ pub(super) fn find(
         out.push(suspect);
     }
     merge_swaps(&mut out);
+    out
+}
+
+/// What a guessed output of a region could stand for instead: the source value before or behind an elementwise function.
+fn one_step_off(a: &Alignment<'_>, region: &Region) -> Vec<(ValueId, Vec<Value>)> {
+    let network = a.source().network;
+    let saturates =
+        |op: &str| matches!(op, "Relu" | "Clip" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Elu" | "PRelu");
+    let mut out = Vec::new();
+    for i in &region.outputs {
+        let pair = &a.pairs[*i];
+        if !matches!(pair.kind, crate::align::PairKind::Inferred(_)) || pair.source.0 as usize >= network.model().index().value_count() {
+            continue;
+        }
+        let behind = network
+            .consumers(pair.source)
+            .iter()
+            .filter(|c| saturates(network.op(**c).op_type()))
+            .filter_map(|c| network.op(*c).made().next());
+        let before =
+            network.producer(pair.source).filter(|p| saturates(network.op(*p).op_type())).and_then(|p| network.op(p).data.first().copied());
+        for s in behind.chain(before) {
+            if let Some(values) = a.laid(s, &pair.layout, pair.target, a.images()) {
+                out.push((pair.target, values));
+            }
+        }
+    }
     out
 }
 

@@ -8,8 +8,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// What an edited target must make: a value, by its name after the edit, and the target value whose place it takes.
 pub(super) type Check = (String, ValueId);
 
-/// The worst relative error of what the edited target makes, over all images; infinite when it does not run.
-pub(super) fn error_after(a: &Alignment<'_>, edited: &Network, checks: &[Check], images: usize) -> f32 {
+/// The worst relative error of what the edited target makes, over all images; infinite when it does not run. `instead` says what a
+/// checked value should be where that is another thing than its pair says.
+pub(super) fn error_after(
+    a: &Alignment<'_>,
+    edited: &Network,
+    checks: &[Check],
+    instead: &HashMap<ValueId, Vec<Value>>,
+    images: usize,
+) -> f32 {
     let stale = stale_values(a, edited);
     let paired: HashSet<ValueId> = a.pairs.iter().map(|p| p.target).collect();
     let original = |v: ValueId| a.target().model().index().value(edited.model().index().name(v));
@@ -53,12 +60,18 @@ pub(super) fn error_after(a: &Alignment<'_>, edited: &Network, checks: &[Check],
                         .and_then(|x| x.get(image))
                 })
             };
-            let Ok(made) = edited.eval(*id, value) else { return f32::INFINITY };
+            let made = match edited.eval(*id, value) {
+                Ok(made) => made,
+                Err(why) => {
+                    tracing::debug!(%why, "the edited region does not run");
+                    return f32::INFINITY;
+                }
+            };
             let made: Vec<_> = edited.op(*id).made().zip(made).collect();
             local.extend(made);
         }
         for (name, v) in checks {
-            let Some(wanted) = a.fed(*v).and_then(|x| x.get(image)) else { return f32::INFINITY };
+            let Some(wanted) = instead.get(v).map(Vec::as_slice).or_else(|| a.fed(*v)).and_then(|x| x.get(image)) else { continue };
             let Some(at) = edited.model().index().value(name) else { return f32::INFINITY };
             let found = local.get(&at).or_else(|| edited.constant(at)).or_else(|| fed(at).and_then(|x| x.get(image)));
             let error = found.map_or(f32::INFINITY, |f| {

@@ -8,6 +8,7 @@ use super::{NodeExt, Place};
 /// Independent edits give the same bytes in any order, and an edit followed by its inverse gives the bytes from before: new
 /// initializers and attributes stand in the order of their names, new nodes at one place in an order in which they can run.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Edits are few; a box in each would be in the way of whoever makes one.
 pub enum Edit {
     /// Sets an attribute, or adds it.
     SetAttribute {

@@ -49,6 +49,11 @@ impl<M: Message + Default + Clone + PartialEq> Entry<M> {
         if same(&self.message, &message) { self.clone() } else { Self::new(message) }
     }
 
+    /// Whether no file has these bytes: an edit brought it.
+    pub(super) fn is_new(&self) -> bool {
+        self.wire.is_none()
+    }
+
     fn encoded_len(&self, number: u32) -> usize {
         match &self.wire {
             Some(field) => field.whole.len(),
@@ -162,7 +167,8 @@ impl Graph {
 /// One field of a `ModelProto`, in the order of the file.
 #[derive(Debug, Clone)]
 pub(super) enum Head {
-    Graph,
+    /// Key and length as they were read, and that length: as some programs write them, they are longer than need be.
+    Graph(Bytes, usize),
     Metadata(StringStringEntryProto, wire::Field),
     Other(wire::Field),
 }
@@ -212,7 +218,7 @@ impl Base {
                     if graph.replace(content.clone()).is_some() {
                         return Err("it has two graphs".into());
                     }
-                    base.head.push(Head::Graph);
+                    base.head.push(Head::Graph(field.whole.slice(..field.whole.len() - content.len()), content.len()));
                 }
                 (number::METADATA, Some(content)) => {
                     let entry = StringStringEntryProto::decode(content.clone()).map_err(|e| format!("metadata_props: {e}"))?;
@@ -230,6 +236,18 @@ impl Base {
     fn named(mut self) -> Self {
         self.initializers = self.parts.iter().filter_map(Part::initializer_name).map(str::to_string).collect();
         self
+    }
+}
+
+impl Head {
+    /// Key and length of the graph, when it has this length now.
+    pub(super) fn graph_header(read: &Bytes, was: usize, length: usize) -> Bytes {
+        if was == length {
+            return read.clone();
+        }
+        let mut out = Vec::with_capacity(16);
+        wire::put_header(number::GRAPH, length, &mut out);
+        out.into()
     }
 }
 
@@ -313,7 +331,7 @@ impl Model {
     pub(super) fn rebuilt(&self, parts: Vec<Part>, proto: &ModelProto) -> Self {
         let (base, _) = Base::read_head(&proto.encode_to_vec().into()).unwrap_or_default();
         let mut base = Base { parts, ..base };
-        base.head.push(Head::Graph);
+        base.head.push(Head::Graph(Bytes::new(), usize::MAX));
         Self::over(Arc::new(base.named()), self.external.clone(), self.path.clone())
     }
 

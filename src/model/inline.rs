@@ -9,7 +9,7 @@ use super::{Model, ModelError, NodeExt, operators};
 use std::collections::{HashMap, HashSet};
 
 /// A file of a few lines can call functions that call functions, to any number of nodes. So many may come of it, beside the file's own.
-const MOST_NODES: usize = 100_000;
+const MOST_NODES: usize = 50_000;
 /// Functions within branches within functions.
 const MOST_ROUNDS: usize = 64;
 
@@ -19,7 +19,7 @@ impl Model {
     /// Values of the main graph keep their names. The model itself, when there is nothing to do.
     ///
     /// # Errors
-    /// When a function calls itself, needs another version of an operator set, or more than 100,000 nodes come of them; when a
+    /// When a function calls itself, needs another version of an operator set, or more than 50,000 nodes come of them; when a
     /// sparse tensor is damaged.
     pub fn inlined(&self) -> Result<Self, ModelError> {
         if let Some(function) = recursive(&self.proto().functions).first() {
@@ -28,7 +28,12 @@ impl Model {
                 why: "calls itself, or a function that does".into(),
             });
         }
+        let sparse = |n: &NodeProto| n.op_type() == "Constant" && n.attr("sparse_value").is_some();
+        let folded = self.sparse_initializers().next().is_some() || self.nodes().any(|(_, n)| n.op_type() == "If" || sparse(n));
         let mut model = self.clone();
+        if self.proto().functions.is_empty() && !folded {
+            return Ok(model);
+        }
         for _ in 0..MOST_ROUNDS {
             match Inliner::new(&model, self.index().nodes().len() + MOST_NODES).round(&model)? {
                 Some(next) => model = next,

@@ -10,6 +10,7 @@ mod error;
 mod external;
 mod file;
 mod finding;
+mod harmless;
 mod index;
 mod inline;
 #[rustfmt::skip]
@@ -31,6 +32,7 @@ pub use edit::Edit;
 pub use error::ModelError;
 pub use file::{Entry, Graph, Model};
 pub use finding::{Finding, Severity, Subject};
+pub use harmless::harmless;
 pub use index::{Index, NodeId, ValueId};
 pub use overlay::Place;
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};

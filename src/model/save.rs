@@ -1,11 +1,16 @@
 //! Writing a model: in a stream, whole or not at all, its external data with it.
 
-use super::file::{Head, Model, number};
-use super::{ModelError, wire};
+use super::ModelError;
+use super::file::{Entry, Head, Model, Part};
+use super::onnx::StringStringEntryProto;
+use super::onnx::tensor_proto::DataLocation;
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What [`Model::save`] does when the file exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +32,8 @@ impl Model {
     pub fn write_to(&self, out: &mut impl Write) -> std::io::Result<()> {
         for head in self.head.iter() {
             match head {
-                Head::Graph => {
-                    let mut start = Vec::with_capacity(16);
-                    wire::put_header(number::GRAPH, self.graph.encoded_len(), &mut start);
-                    out.write_all(&start)?;
+                Head::Graph(header, was) => {
+                    out.write_all(&Head::graph_header(header, *was, self.graph.encoded_len()))?;
                     for part in &self.graph.parts {
                         out.write_all(&part.bytes())?;
                     }
@@ -52,9 +55,9 @@ impl Model {
     /// Size of the file, in bytes, external data left out.
     pub fn encoded_len(&self) -> usize {
         let fields = self.head.iter().map(|head| match head {
-            Head::Graph => {
+            Head::Graph(header, was) => {
                 let length = self.graph.encoded_len();
-                length + 1 + prost::length_delimiter_len(length)
+                length + Head::graph_header(header, *was, length).len()
             }
             Head::Metadata(_, field) | Head::Other(field) => field.whole.len(),
         });
@@ -88,21 +91,69 @@ impl Model {
     /// Writes the model to a file: to a temporary one beside it first, which is synced and then renamed. External data stay external: files
     /// that the model refers to are copied when the folder is another one. Gives the SHA-256 of the file, in hexadecimal.
     ///
+    /// Tensors that edits brought are written into the file. Only where it would grow beyond the 2 GiB that protobuf allows, the largest of
+    /// them go to a data file beside it, `NAME.edits.data`.
+    ///
     /// # Errors
-    /// When the file exists and is not to be replaced, cannot be written, or would be larger than the 2 GiB that protobuf allows; when external
-    /// data are missing, or other data of the same name lie in the new folder. Nothing is half-written.
+    /// When the file exists and is not to be replaced, cannot be written, or is too large all the same; when external data are missing, or
+    /// other data of the same name lie in the new folder. Nothing is half-written.
     pub fn save(&self, path: impl AsRef<Path>, existing: Existing) -> Result<String, ModelError> {
-        let path = path.as_ref();
-        if self.encoded_len() > LARGEST {
+        self.save_within(path.as_ref(), existing, LARGEST)
+    }
+
+    fn save_within(&self, path: &Path, existing: Existing, limit: usize) -> Result<String, ModelError> {
+        check_free(path, existing)?;
+        let location = format!("{}.edits.data", path.file_name().unwrap_or_default().to_string_lossy());
+        let (model, moved) = self.with_edits_outside(&location, limit);
+        if model.encoded_len() > limit {
             let why = format!(
-                "it would have {} bytes; an ONNX file has at most {LARGEST}, larger weights belong into external data",
-                self.encoded_len()
+                "it would have {} bytes; an ONNX file has at most {limit}, larger weights belong into external data",
+                model.encoded_len()
             );
             return Err(ModelError::Io { path: path.into(), why });
         }
-        check_free(path, existing)?;
         self.save_external(folder(path), existing)?;
-        write_atomically(path, existing, |out| self.write_to(out))
+        if !moved.is_empty() {
+            let data = path.with_file_name(&location);
+            check_free(&data, existing)?;
+            write_atomically(&data, existing, |out| moved.iter().try_for_each(|tensor| out.write_all(tensor)))?;
+        }
+        write_atomically(path, existing, |out| model.write_to(out))
+    }
+
+    /// As few of the tensors that edits brought as need be, the largest first, as external data; with these data, in order.
+    fn with_edits_outside(&self, location: &str, limit: usize) -> (Self, Vec<Bytes>) {
+        let mut size = self.encoded_len();
+        let mut moved = Vec::new();
+        let mut graph = (*self.graph).clone();
+        let data = |part: &Part| match part {
+            Part::Initializer(e) if e.is_new() => e.message.raw_data.clone(),
+            _ => None,
+        };
+        let mut new: Vec<(usize, Bytes)> = graph.parts.iter().enumerate().filter_map(|(i, p)| Some((i, data(p)?))).collect();
+        new.sort_by_key(|(_, data)| std::cmp::Reverse(data.len()));
+        let mut offset = 0;
+        for (place, data) in new {
+            if size <= limit || data.is_empty() {
+                break;
+            }
+            let before = graph.parts[place].encoded_len();
+            if let Part::Initializer(e) = &graph.parts[place] {
+                let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
+                let mut tensor = e.message.clone();
+                tensor.raw_data = None;
+                tensor.data_location = Some(DataLocation::External as i32);
+                tensor.external_data =
+                    vec![entry("location", location.into()), entry("offset", offset.to_string()), entry("length", data.len().to_string())];
+                graph.parts[place] = Part::Initializer(Entry::new(tensor));
+            }
+            size = size - before + graph.parts[place].encoded_len();
+            offset += data.len();
+            moved.push(data);
+        }
+        let mut model = self.clone();
+        model.graph = Arc::new(graph);
+        (model, moved)
     }
 
     fn save_external(&self, to: &Path, existing: Existing) -> Result<(), ModelError> {
@@ -120,7 +171,8 @@ impl Model {
             }
             check_free(&target, existing)?;
             std::fs::create_dir_all(folder(&target)).map_err(io)?;
-            write_atomically(&target, existing, |out| out.write_all(&data))?;
+            // The data that were loaded, not what may have come in their place since.
+            put_in_place(&target, existing, |mut file| file.write_all(&data))?;
         }
         Ok(())
     }
@@ -145,8 +197,18 @@ fn check_free(path: &Path, existing: Existing) -> Result<(), ModelError> {
 fn write_atomically(
     path: &Path,
     existing: Existing,
-    write: impl FnOnce(&mut Hashing<BufWriter<&std::fs::File>>) -> std::io::Result<()>,
+    write: impl FnOnce(&mut Hashing<BufWriter<&File>>) -> std::io::Result<()>,
 ) -> Result<String, ModelError> {
+    put_in_place(path, existing, |file| {
+        let mut out = Hashing { inner: BufWriter::with_capacity(1 << 16, file), hash: Sha256::new() };
+        write(&mut out)?;
+        out.flush()?;
+        Ok(hex(&out.hash.finalize()))
+    })
+}
+
+/// Fills a temporary file beside `path`, syncs it and renames it to `path`.
+fn put_in_place<T>(path: &Path, existing: Existing, fill: impl FnOnce(&File) -> std::io::Result<T>) -> Result<T, ModelError> {
     let io = |e: std::io::Error| ModelError::Io { path: path.into(), why: e.to_string() };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fixcon-").suffix(".tmp");
@@ -154,11 +216,7 @@ fn write_atomically(
     // What the umask leaves, as for any new file; the temporary file alone would be closed to others.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder(path)).map_err(io)?;
-    let hash = {
-        let mut out = Hashing { inner: BufWriter::with_capacity(1 << 16, file.as_file()), hash: Sha256::new() };
-        write(&mut out).and_then(|()| out.flush()).map_err(io)?;
-        out.hash.finalize()
-    };
+    let out = fill(file.as_file()).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     match existing {
         Existing::Replace => file.persist(path).map_err(|e| io(e.error))?,
@@ -168,10 +226,10 @@ fn write_atomically(
         })?,
     };
     // The rename itself must survive a crash; not every file system lets a folder be synced.
-    if let Ok(folder) = std::fs::File::open(folder(path)) {
+    if let Ok(folder) = File::open(folder(path)) {
         let _ = folder.sync_all();
     }
-    Ok(hex(&hash))
+    Ok(out)
 }
 
 struct Hashing<W> {
@@ -192,4 +250,46 @@ impl<W: Write> Write for Hashing<W> {
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Edit;
+    use crate::model::onnx::{GraphProto, ModelProto, TensorProto};
+    use prost::Message;
+
+    fn tensor(name: &str, size: usize, byte: u8) -> TensorProto {
+        TensorProto {
+            name: Some(name.into()),
+            dims: vec![size as i64],
+            data_type: Some(2),
+            raw_data: Some(vec![byte; size].into()),
+            ..TensorProto::default()
+        }
+    }
+
+    #[test]
+    fn edited_tensors_go_beside_a_file_that_would_grow_too_large() {
+        let graph =
+            GraphProto { initializer: vec![tensor("a", 100, 1), tensor("b", 3000, 2), tensor("c", 50, 3)], ..GraphProto::default() };
+        let file = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
+        let model = Model::read(file.into(), None).unwrap();
+        let edits = [("a", 5000), ("c", 2000)].map(|(name, size)| Edit::ReplaceInitializer { tensor: tensor(name, size, 9) });
+        let (model, _) = model.apply(&Edit::All(edits.to_vec())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        model.save_within(&path, Existing::Refuse, 6000).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() <= 6000);
+        assert_eq!(std::fs::read(folder.path().join("m.onnx.edits.data")).unwrap(), [9; 5000]);
+        let again = Model::open(&path).unwrap();
+        for (name, bytes) in [("a", vec![9; 5000]), ("b", vec![2; 3000]), ("c", vec![9; 2000])] {
+            assert_eq!(again.raw_data(again.initializer(name).unwrap()).unwrap().unwrap(), bytes, "{name}");
+        }
+        assert_eq!(again.initializer("c").unwrap().raw_data().len(), 2000, "what fits stays in the file");
+        // What the file had stays in it: that is the user's layout.
+        let error = model.save_within(&folder.path().join("n.onnx"), Existing::Refuse, 2000).unwrap_err().to_string();
+        assert!(error.contains("at most 2000"), "{error}");
+        assert!(!folder.path().join("n.onnx").exists());
+    }
 }

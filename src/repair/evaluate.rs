@@ -45,6 +45,9 @@ pub(super) struct Labelling<'a> {
     pub work: &'static str,
 }
 
+/// An image with its label, or why there is none.
+type Labelled = (usize, Result<Option<usize>, RunError>);
+
 impl Labelling<'_> {
     /// Labels of some images, which are spread over threads.
     pub fn run(&self, wanted: &[usize], watch: &dyn Watch) -> Evaluation {
@@ -65,7 +68,7 @@ impl Labelling<'_> {
             out.failure = Some(why.to_string());
             return out;
         }
-        let results: Mutex<Vec<(usize, Result<Option<usize>, RunError>)>> = Mutex::default();
+        let results: Mutex<Vec<Labelled>> = Mutex::default();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let step = || {
             while let Some(index) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {

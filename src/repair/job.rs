@@ -4,7 +4,7 @@ use super::evaluate::{Evaluation, Labelling};
 use crate::compare::{CompareError, Comparison};
 use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
 use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Remedy, Subject, copy_keys, localize, recipe_keys};
-use crate::model::{Edit, Model, ModelError};
+use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch};
 use std::sync::Arc;
 
@@ -124,23 +124,37 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, or a recipe does not fit the source.
     pub fn open(case: Case, options: JobOptions) -> Result<Self, RepairError> {
-        let source = Model::open(&case.source)?;
-        let original = Model::open(&case.target)?;
+        let source = Model::open(&case.source)?.inlined()?;
+        let original = Model::open(&case.target)?.inlined()?;
         let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
-        let (comparison, notes) = Comparison::new(&case.compare, &source, &original)?;
-        let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
-        let source_feed = Feed::new(&source, resolve(&case.source_recipe)?);
-        let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
-            (Some(own), _) => Feed::new(&original, Some(own)),
-            (None, Some(theirs)) => Feed::like(&original, theirs),
-            (None, None) => Feed::new(&original, None),
-        };
         let network = |model: &Model| Network::new(model).map(Arc::new);
+        Self::of(case, network(&source)?, network(&original)?, Arc::new(images), options)
+    }
+
+    /// The same of models and images that are open already.
+    ///
+    /// # Errors
+    /// When outputs or recipes do not fit the models.
+    pub fn of(
+        case: Case,
+        source: Arc<Network>,
+        target: Arc<Network>,
+        images: Arc<ImageSet>,
+        options: JobOptions,
+    ) -> Result<Self, RepairError> {
+        let (comparison, notes) = Comparison::new(&case.compare, source.model(), target.model())?;
+        let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
+        let source_feed = Feed::new(source.model(), resolve(&case.source_recipe)?);
+        let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
+            (Some(own), _) => Feed::new(target.model(), Some(own)),
+            (None, Some(theirs)) => Feed::like(target.model(), theirs),
+            (None, None) => Feed::new(target.model(), None),
+        };
         Ok(Self {
-            source: network(&source)?,
-            target: network(&original)?,
-            original,
-            images: Arc::new(images),
+            original: target.model().clone(),
+            source,
+            target,
+            images,
             source_feed,
             original_feed: target_feed.clone(),
             target_feed,
@@ -181,7 +195,11 @@ impl Job {
     /// Runs the target on all images.
     pub fn reevaluate(&mut self, watch: &dyn Watch) {
         let all: Vec<usize> = (0..self.images.len()).collect();
-        self.target_labels = self.target_as(&self.target, &self.target_feed, "running the target").run(&all, watch);
+        // What a strict runtime refuses does not run, even where ours would go on.
+        self.target_labels = match refused(self.target.model()).into_iter().next() {
+            Some((_, why)) => Evaluation { labels: vec![None; self.images.len()], failure: Some(why) },
+            None => self.target_as(&self.target, &self.target_feed, "running the target").run(&all, watch),
+        };
     }
 
     fn target_as<'a>(&'a self, network: &'a Arc<Network>, feed: &'a Feed, work: &'static str) -> Labelling<'a> {
@@ -227,7 +245,7 @@ impl Job {
             agreeing: (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).collect(),
             flipped: flips.iter().copied().filter(|i| self.usable(*i)).collect(),
             unloadable: self.target_labels.failure.clone(),
-            refused: Vec::new(),
+            refused: refused(self.target.model()).into_iter().filter_map(|(node, why)| Some((node?, why))).collect(),
             outputs: (self.comparison.source.slot, self.comparison.target.slot),
         };
         Ok(localize(&subject, &self.options.localize, watch)?)
@@ -310,6 +328,19 @@ impl Job {
     /// # Errors
     /// When a later edit does not fit without this one; nothing is changed then.
     pub fn set_undone(&mut self, index: usize, undone: bool, watch: &dyn Watch) -> Result<(), RepairError> {
+        (self.target, self.target_feed) = self.without(index, undone)?;
+        if let Some(accepted) = self.accepted.get_mut(index) {
+            accepted.undone = undone;
+        }
+        self.reevaluate(watch);
+        Ok(())
+    }
+
+    /// The target and its feed with an accepted edit taken back, or put in again.
+    ///
+    /// # Errors
+    /// When a later edit does not fit without this one.
+    pub fn without(&self, index: usize, undone: bool) -> Result<(Arc<Network>, Feed), RepairError> {
         let mut model = self.original.clone();
         let mut recipe = self.original_feed.recipe.clone();
         for (i, accepted) in self.accepted.iter().enumerate() {
@@ -319,19 +350,19 @@ impl Job {
                 take_over(&mut recipe, &accepted.proposal);
             }
         }
-        self.target = Arc::new(self.target.edited(&model)?);
-        self.target_feed = Feed::new(&model, recipe);
-        if let Some(accepted) = self.accepted.get_mut(index) {
-            accepted.undone = undone;
-        }
-        self.reevaluate(watch);
-        Ok(())
+        Ok((Arc::new(self.target.edited(&model)?), Feed::new(&model, recipe)))
     }
 
     /// Edits that stand.
     pub fn standing(&self) -> impl Iterator<Item = &Accepted> {
         self.accepted.iter().filter(|a| !a.undone)
     }
+}
+
+/// What contradicts itself or the specification in a model, with the node where it is one.
+fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
+    let errors = check(model).into_iter().filter(|f| f.severity == Severity::Error);
+    errors.map(|f| (f.node, f.to_string())).collect()
 }
 
 /// Takes the keys that a proposal changes over into a recipe.

@@ -113,6 +113,14 @@ impl Network {
         for v in index.outputs() {
             live[v.0 as usize] = true;
         }
+        // Where a node reads what nothing makes, what nobody reads may be what it should: nothing is left out then.
+        let known = |n: &str| {
+            n.is_empty()
+                || index.value(n).is_some_and(|v| index.producer(v).is_some() || index.is_initializer(v) || index.inputs().contains(&v))
+        };
+        if model.nodes().any(|(_, node)| node.input.iter().any(|n| !known(n))) {
+            live.fill(true);
+        }
         // What waits for a cycle never runs; it is kept out and named by the checker.
         let mut nodes = Vec::new();
         for id in index.order().iter().rev() {

@@ -60,7 +60,7 @@ impl Plan {
         }
         let fixed: Vec<_> = network.outputs().iter().map(|v| network.constant(*v).cloned()).collect();
         let outputs: Vec<&str> = network.outputs().iter().filter(|v| network.constant(**v).is_none()).map(|v| name(*v)).collect();
-        let halves = model.outputs().map(|o| half::declared(o)).collect();
+        let halves = model.outputs().map(half::declared).collect();
         if outputs.is_empty() {
             return Ok(Self { plan: None, fixed, halves });
         }

@@ -106,7 +106,8 @@ fn scalar(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault> {
     scene.before(id, data)?;
     let now = *old.to_f32().first()?;
     let new = now * pick(rng, &[0.5f32, 1.5, 2.0])?;
-    if now == 0.0 || !new.is_finite() {
+    // A factor of one would be a missing node.
+    if now == 0.0 || new == 1.0 || !new.is_finite() {
         return None;
     }
     let (edits, name) = scene.set_constant(id, slot, &mapped(old, |data| data.fill(new))?)?;

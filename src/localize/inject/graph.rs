@@ -1,6 +1,6 @@
 //! Nodes that are missing, too many, others, wired wrongly, or that nothing can run.
 
-use super::scene::Scene;
+use super::scene::{Scene, passes};
 use super::weights::weight_slot;
 use super::{Fault, Trial, Variant, pick};
 use crate::localize::Kind;
@@ -186,7 +186,8 @@ fn other_reduction(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault>
     }
     let mut with = scene.node(id).clone();
     with.op_type = Some(op.into());
-    let also: &[Kind] = if op == "ReduceMax" { &[Kind::LhPool] } else { &[] };
+    // Over height and width it is a pooling.
+    let also: &[Kind] = if scene.input_shape(id, 0)?.len() == 4 { &[Kind::LhPool] } else { &[] };
     let edit = Edit::ReplaceNode { node: scene.key(id), with };
     Some(Fault::new(edit, format!("{op} in place of {now}")).at(scene.label(id)).or(also))
 }
@@ -220,7 +221,12 @@ fn rewired(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault> {
         (_, true) => &[Kind::CgExtra],
         _ => &[],
     };
-    Some(Fault::new(edit, note).at(scene.label(id)).or(also))
+    let mut fault = Fault::new(edit, note).at(scene.label(id)).or(also);
+    if passes(scene.op_type(id)) {
+        // Those behind it read what they should not as well.
+        fault.nodes.extend(scene.readers_beyond(scene.output(id)?));
+    }
+    Some(fault)
 }
 
 /// Edits that let an op read what it reads in another order.
@@ -263,7 +269,7 @@ fn results_exchanged(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Faul
     let mut edits = scene.redirect(made[i], scene.name(made[j]))?;
     edits.extend(scene.redirect(made[j], scene.name(made[i]))?);
     let mut fault = Fault::new(edits, "two outputs of Split exchanged").at(scene.label(id));
-    fault.nodes.extend(scene.readers(made[i]).into_iter().chain(scene.readers(made[j])));
+    fault.nodes.extend(scene.readers_beyond(made[i]).into_iter().chain(scene.readers_beyond(made[j])));
     Some(fault)
 }
 

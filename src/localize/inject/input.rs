@@ -2,7 +2,7 @@
 
 use super::pictures::declared;
 use super::scene::{Scene, mapped};
-use super::{Fault, Trial, Variant, pick};
+use super::{Declared, Fault, Trial, Variant, pick};
 use crate::localize::Kind;
 use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model::onnx::{AttributeProto, ValueInfoProto, tensor_proto::DataType, type_proto};
@@ -105,10 +105,11 @@ fn batch_missing(scene: &Scene, id: OpId, _: &mut SmallRng) -> Option<Fault> {
 
 fn batch_fixed(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault> {
     let n = pick(rng, &[2i64, 4, 8])?;
-    with_declaration(scene, id, format!("batch declared {n}"), |t| {
+    let fault = with_declaration(scene, id, format!("batch declared {n}"), |t| {
         *t.shape.as_mut()?.dim.first_mut()? = fixed(n);
         Some(())
-    })
+    })?;
+    Some(fault.tried(Trial::Declared(Declared::Batch(n as usize))))
 }
 
 fn dtype(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault> {
@@ -117,10 +118,12 @@ fn dtype(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault> {
         [DataType::Float, DataType::Double, DataType::Float16, DataType::Uint8].into_iter().filter(|t| *t != now).collect();
     let new = pick(rng, &others)?;
     let name = |t: DataType| t.as_str_name().to_lowercase();
-    with_declaration(scene, id, format!("element type declared {} in place of {}", name(new), name(now)), |t| {
+    let note = format!("element type declared {} in place of {}", name(new), name(now));
+    let fault = with_declaration(scene, id, note, |t| {
         t.elem_type = Some(new as i32);
         Some(())
-    })
+    })?;
+    Some(fault.tried(Trial::Declared(Declared::Type(new))))
 }
 
 /// Whether an op is part of a normalisation at the input: a small constant, and nothing but its like between it and the input.

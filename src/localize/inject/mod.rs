@@ -10,16 +10,19 @@ mod graph;
 mod input;
 mod norms;
 mod pictures;
+mod recipes;
 mod scene;
 mod shapes;
 mod truth;
 mod weights;
 mod windows;
 
+pub use recipes::{InjectedRecipe, inject_recipe};
 pub use truth::{Injected, Truth};
 
 use super::Kind;
-use crate::align::relative_error;
+use crate::align::{Precision, relative_error};
+use crate::model::onnx::tensor_proto::DataType;
 use crate::model::{Edit, Model, ModelError};
 use crate::run::{Network, OpId, RunError, Value};
 use rand::rngs::SmallRng;
@@ -27,7 +30,8 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use scene::Scene;
 
-/// The smallest relative error of an output that counts as an effect. Rounding stays two orders below it.
+/// The smallest relative error of an output that counts as an effect. Rounding stays two orders below it; where the model itself computes
+/// more coarsely, an effect must be larger than what the coarser numbers do.
 pub const LEAST_EFFECT: f32 = 3e-3;
 
 /// Ops that are asked for one fault before the variant is given up: on a deep network most places are alike.
@@ -73,8 +77,19 @@ enum Trial {
     Permuted(Vec<usize>),
     /// It must not run.
     Fails,
-    /// What it does depends on the input that is given.
+    /// It must not run, or change the outputs, on the input as somebody gives it who believes the declaration.
+    Declared(Declared),
+    /// What it does depends on how the input is made.
     Untried,
+}
+
+/// How the input is changed to fit a declaration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Declared {
+    /// Repeated along the batch axis.
+    Batch(usize),
+    /// Of another element type.
+    Type(DataType),
 }
 
 /// A fault that was not tried yet.
@@ -142,6 +157,7 @@ pub fn variants_of(kind: Kind) -> Vec<&'static str> {
 /// Puts faults into one model. Runs it once; what a fault does not touch is not run again.
 pub struct Injector {
     scene: Scene,
+    least_effect: f32,
 }
 
 impl Injector {
@@ -151,7 +167,12 @@ impl Injector {
     /// When the model cannot be read or does not run.
     pub fn new(model: &Model, inputs: Option<Vec<Value>>) -> Result<Self, InjectError> {
         let inputs = inputs.map_or_else(|| pictures::inputs(model), Ok)?;
-        Ok(Self { scene: Scene::new(Network::new(model)?, inputs)? })
+        let network = Network::new(model)?;
+        let least_effect = match Precision::of(&network) {
+            Precision::Float => LEAST_EFFECT,
+            coarse => coarse.tau(),
+        };
+        Ok(Self { scene: Scene::new(network, inputs)?, least_effect })
     }
 
     /// A fault of this kind, the same for the same seed. `None` when no fault of the kind fits the model and has an effect.
@@ -203,6 +224,11 @@ impl Injector {
             Trial::Fails => run(&self.scene.inputs).is_err().then_some((model, None)),
             Trial::Runs => run(&self.scene.inputs).is_ok_and(|o| o.iter().all(finite)).then_some((model, None)),
             Trial::Effect => self.felt(model.clone(), run(&self.scene.inputs).ok()?),
+            Trial::Declared(how) => {
+                let given: Option<Vec<_>> = self.scene.inputs.iter().map(|v| how.of(v)).collect();
+                let works = run(&given?).is_ok_and(|made| made.iter().zip(&self.scene.outputs).all(|(a, b)| self.begins_alike(a, b)));
+                (!works).then_some((model, None))
+            }
             Trial::Permuted(perm) => {
                 let inputs: Option<Vec<_>> = self.scene.inputs.iter().map(|v| v.transpose(perm)).collect();
                 let made = run(&inputs?).ok()?;
@@ -218,7 +244,26 @@ impl Injector {
         }
         let errors = outputs.iter().zip(wanted).map(|(a, b)| relative_error(&a.to_f32(), &b.to_f32()));
         let effect = errors.fold(0.0f32, f32::max);
-        (effect.is_finite() && effect > LEAST_EFFECT).then_some((model, Some(effect)))
+        (effect.is_finite() && effect > self.least_effect).then_some((model, Some(effect)))
+    }
+
+    /// Whether an output of one or more images begins with what it was for the first.
+    fn begins_alike(&self, made: &Value, wanted: &Value) -> bool {
+        let (made, wanted) = (made.to_f32(), wanted.to_f32());
+        made.get(..wanted.len()).is_some_and(|first| relative_error(first, &wanted) <= self.least_effect)
+    }
+}
+
+impl Declared {
+    fn of(self, value: &Value) -> Option<Value> {
+        match self {
+            Self::Type(dtype) => value.cast(dtype),
+            Self::Batch(n) => {
+                let mut shape = value.shape().to_vec();
+                *shape.first_mut()? *= n;
+                Value::from_bytes(value.dtype(), &shape, &value.bytes().repeat(n)).ok()
+            }
+        }
     }
 }
 

@@ -65,7 +65,7 @@ fn with(scene: &Scene, id: OpId, slot: usize, note: &str, change: impl FnOnce(&V
     let (edits, name) = scene.set_constant(id, slot, &new)?;
     let fault = Fault::new(edits, note).at(scene.label(id)).on(name);
     Some(match scene.op_type(id) {
-        "Mul" => fault.or(&[Kind::WbValues]),
+        "Mul" => fault.or(&[Kind::WbValues, Kind::WbLayout]),
         "Add" => fault.or(&[Kind::WbBias]),
         // A bias of the layer before it can say the same.
         "BatchNormalization" if slot == 2 || slot == 3 => match scene.before(id, 0).map(|b| scene.op_type(b)) {

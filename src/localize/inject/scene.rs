@@ -277,6 +277,49 @@ impl Scene {
         Some((vec![Edit::RewireInput { node: self.key(id), slot, value: new.clone() }, insert], new))
     }
 
+    /// Labels of the nodes that read a value, and of those behind them where they only pass it on.
+    pub fn readers_beyond(&self, v: ValueId) -> Vec<String> {
+        let (mut out, mut open) = (Vec::new(), vec![v]);
+        while let Some(v) = open.pop() {
+            for id in self.network.consumers(v) {
+                let label = self.label(*id);
+                if out.len() < MOST_BESIDE && !out.contains(&label) {
+                    out.push(label);
+                    open.extend(self.op(*id).made().filter(|_| passes(self.op_type(*id))));
+                }
+            }
+        }
+        out
+    }
+
+    /// The label of the node that makes a value, and of those before it where it only passes on.
+    pub fn makers_beyond(&self, v: ValueId) -> Vec<String> {
+        let (mut out, mut open) = (Vec::new(), Some(v));
+        while let Some(id) = open.and_then(|v| self.network.producer(v)).filter(|_| out.len() < MOST_BESIDE) {
+            out.push(self.label(id));
+            open = self.op(id).data.first().copied().filter(|_| passes(self.op_type(id)));
+        }
+        out
+    }
+
+    /// Labels of Transposes right before and behind a value: two in a row are one, and either can make up for the other.
+    pub fn transposes_beside(&self, v: ValueId) -> Vec<String> {
+        let around = self.network.producer(v).into_iter().chain(self.network.consumers(v).iter().copied());
+        around.filter(|id| self.op_type(*id) == "Transpose").map(|id| self.label(id)).collect()
+    }
+
+    /// TS-FLATTEN where the only reader of a value joins axes of it: the order in which it does is all that can be seen.
+    pub fn flattened_behind(&self, v: ValueId) -> &'static [Kind] {
+        let joins = |id: &OpId| {
+            matches!(self.op_type(*id), "Reshape" | "Flatten")
+                && self.output_shape(*id).map(<[usize]>::len) < self.shape(v).map(<[usize]>::len)
+        };
+        match self.network.consumers(v) {
+            [only] if joins(only) => &[Kind::TsFlatten],
+            _ => &[],
+        }
+    }
+
     /// Edits that take a node away and give its readers what it reads in a slot; and the labels beside the gap.
     pub fn bypass(&self, id: OpId, slot: usize) -> Option<(Vec<Edit>, Vec<String>)> {
         let (v, from) = (self.output(id)?, self.input(id, slot)?);
@@ -285,8 +328,8 @@ impl Scene {
         }
         let mut edits = self.redirect(v, self.name(from))?;
         edits.push(Edit::RemoveNode { node: self.key(id) });
-        let mut beside = self.readers(v);
-        beside.extend(self.network.producer(from).map(|p| self.label(p)));
+        let mut beside = self.readers_beyond(v);
+        beside.extend(self.makers_beyond(from));
         Some((edits, beside))
     }
 
@@ -297,6 +340,17 @@ impl Scene {
             _ => &[],
         }
     }
+}
+
+/// Nodes beside a gap that are named at most, on either side.
+const MOST_BESIDE: usize = 8;
+
+/// Whether an operator only passes its input on: in another shape, order, type or coding.
+pub(super) fn passes(op: &str) -> bool {
+    matches!(
+        op,
+        "Identity" | "Cast" | "QuantizeLinear" | "DequantizeLinear" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
+    )
 }
 
 /// A node without attributes, named as its output.

@@ -72,12 +72,10 @@ fn extra_transpose(scene: &Scene, id: OpId, rng: &mut SmallRng) -> Option<Fault>
     let mut perm: Vec<usize> = (0..shape.len()).collect();
     perm.swap(i, j);
     let (edits, label) = scene.insert_behind(v, "Transpose", transpose(&perm), 1)?;
-    Some(
-        Fault::new(edits, format!("an extra Transpose {perm:?} after {}", scene.label(id)))
-            .at(label.clone())
-            .on(label)
-            .or(&[Kind::CgExtra]),
-    )
+    let note = format!("an extra Transpose {perm:?} after {}", scene.label(id));
+    let mut fault = Fault::new(edits, note).at(label.clone()).on(label).or(&[Kind::CgExtra]).or(scene.flattened_behind(v));
+    fault.nodes.extend(scene.transposes_beside(v));
+    Some(fault)
 }
 
 fn missing_transpose(scene: &Scene, id: OpId, _: &mut SmallRng) -> Option<Fault> {
@@ -86,6 +84,7 @@ fn missing_transpose(scene: &Scene, id: OpId, _: &mut SmallRng) -> Option<Fault>
     }
     let (edits, beside) = scene.bypass(id, 0)?;
     let mut fault = Fault::new(edits, format!("Transpose {} removed", scene.label(id))).or(&[Kind::CgMissing]);
+    fault.also.extend(scene.flattened_behind(scene.output(id)?));
     fault.nodes = beside;
     Some(fault)
 }
@@ -239,7 +238,10 @@ fn output_replaced(scene: &Scene, id: OpId, _: &mut SmallRng) -> Option<Fault> {
     }
     let edit = Edit::SetOutputs { values: vec![declaration(scene, v, &info)?] };
     let fault = Fault::new(edit, format!("{} given as output in place of {}", scene.name(v), scene.name(out)));
-    Some(fault.at(scene.label(id)).at(scene.label(maker)).on(scene.name(v)).on(scene.name(out)).or(&[Kind::CgMissing]))
+    let fault = fault.at(scene.label(id)).at(scene.label(maker)).on(scene.name(v)).on(scene.name(out)).or(&[Kind::CgMissing]);
+    // The last addition left out.
+    let bias = scene.op_type(maker) == "Add" && scene.op(maker).data == [v];
+    Some(if bias { fault.or(&[Kind::WbBias]) } else { fault })
 }
 
 fn outputs_exchanged(scene: &Scene, id: OpId, _: &mut SmallRng) -> Option<Fault> {

@@ -39,6 +39,10 @@ impl Truth {
     pub fn is_kind(&self, kind: Kind) -> bool {
         kind == self.kind || self.also.contains(&kind)
     }
+
+    pub(super) fn of_recipe(kind: Kind, note: String, also: &[Kind]) -> Self {
+        Self { category: kind.category().id().into(), kind, nodes: Vec::new(), tensors: Vec::new(), note, also: also.to_vec() }
+    }
 }
 
 /// A faulty model.

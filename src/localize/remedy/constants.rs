@@ -69,6 +69,7 @@ pub(super) fn small(bench: &Bench<'_>) -> Vec<Remedy> {
             out.extend(pad(bench, *t));
             continue;
         }
+        out.extend(dangling(bench, *t));
         for (slot, v) in op.inputs.iter().enumerate() {
             let Some(v) = v else { continue };
             let Some(now) = bench.target().constant(*v) else { continue };
@@ -96,6 +97,40 @@ pub(super) fn small(bench: &Bench<'_>) -> Vec<Remedy> {
                 }
             }
         }
+    }
+    out
+}
+
+/// Inputs whose value nothing makes: a constant of the source's operator, or none where the input is optional.
+fn dangling(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let target = bench.target();
+    let op = target.op(t);
+    let mut out = Vec::new();
+    for (slot, v) in op.inputs.iter().enumerate() {
+        let Some(v) = v.filter(|v| target.constant(*v).is_none() && target.producer(*v).is_none() && !target.inputs().contains(v)) else {
+            continue;
+        };
+        let like = op.inputs.iter().flatten().find_map(|i| bench.a.fed(*i)).map(|x| x[0].dtype());
+        let words = format!("nothing makes '{}', which {} reads", bench.name(v), op.op_type());
+        let mut seen: Vec<Vec<u8>> = Vec::new();
+        for s in &bench.source {
+            let constants = bench.reference().op(*s).inputs.iter().flatten().filter_map(|v| bench.reference().constant(*v)).cloned();
+            for c in constants.chain(wanted_constants(bench, *s)) {
+                let Some(c) = like.filter(|_| c.is_float()).map_or(Some(c.clone()), |d| c.cast(d)) else { continue };
+                if seen.iter().any(|b| b == c.bytes()) {
+                    continue;
+                }
+                seen.push(c.bytes().to_vec());
+                let name = fresh_name(bench, &format!("{}_mended", bench.name(v)));
+                let edit = Edit::All(vec![
+                    Edit::AddInitializer { tensor: c.to_proto(&name) },
+                    Edit::RewireInput { node: bench.key(t), slot, value: name },
+                ]);
+                out.push(Remedy::new(Kind::CgUnsupported, edit, format!("{words}; the source has {}", show(&c))).at(t).or(&[Kind::LhAct]));
+            }
+        }
+        let edit = Edit::RewireInput { node: bench.key(t), slot, value: String::new() };
+        out.push(Remedy::new(Kind::CgUnsupported, edit, words).at(t));
     }
     out
 }

@@ -209,8 +209,12 @@ pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
     for t in &bench.ops {
         out.extend(siblings(bench, *t));
     }
+    // What the target has already is not missing.
+    let there =
+        |s: &OpId| bench.reference().op(*s).made().any(|v| !bench.checked_sources().contains(&v) && !partners_exact(bench, v).is_empty());
+    let missing: Vec<OpId> = bench.source.iter().copied().filter(|s| !there(s)).collect();
     for t in &bench.ops {
-        for s in &bench.source {
+        for s in &missing {
             out.extend(inserted(bench, *t, *s));
         }
     }
@@ -417,6 +421,12 @@ fn input_choices(bench: &Bench<'_>, s: OpId, v: ValueId, before: OpId) -> Vec<Ha
     let theirs = bench.reference().op(s);
     let mut out = Vec::new();
     for own in &theirs.data {
+        // A value that stands for another one than the node reads is not its input.
+        let stands_for = bench.a.pair_of(v).map(|p| bench.a.source().origin(p.source));
+        let checked = bench.checks.iter().any(|(_, c)| *c == v);
+        if !checked && stands_for.is_some_and(|s| s != bench.a.source().origin(*own)) {
+            continue;
+        }
         let mut inputs: HashMap<ValueId, String> = [(*own, bench.name(v).to_string())].into();
         for other in theirs.data.iter().filter(|i| *i != own) {
             let made_before = |p: &ValueId| bench.target().producer(*p).is_none_or(|x| x < before);
@@ -446,6 +456,7 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
     let first = bench.ops.iter().min().copied()?;
     let anchor = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).min()?;
     let mut seen: HashSet<ValueId> = HashSet::new();
+    let mut usable_names: HashSet<&str> = HashSet::new();
     while let Some(s) = open.pop() {
         if !seen.insert(s) || bench.reference().constant(s).is_some() {
             continue;
@@ -455,6 +466,7 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
             .into_iter()
             .find(|p| !checked.contains(p) && target.producer(*p).is_none_or(|x| x < anchor && (x < first || !bench.ops.contains(&x))));
         if let Some(p) = usable {
+            usable_names.insert(bench.name(p));
             let name = adapt(bench, p, s, &mut edits, target.op(anchor).made().next().map(|v| bench.name(v).to_string()))?;
             values.insert(s, name);
             continue;
@@ -528,6 +540,20 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
         edits.push(Edit::RemoveNode { node: node.output[place].clone() });
         if !ops.contains(&producer) {
             ops.push(producer);
+        }
+    }
+    // Nodes whose values nobody reads any more go as well, the last ones first.
+    let mut gone: HashSet<OpId> = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).collect();
+    let mut old: Vec<OpId> = target.op_ids().filter(|id| *id < *gone.iter().max().unwrap_or(id)).collect();
+    old.reverse();
+    for id in old {
+        let op = target.op(id);
+        let unread = op.made().all(|v| {
+            !target.outputs().contains(&v) && !usable_names.contains(bench.name(v)) && target.consumers(v).iter().all(|c| gone.contains(c))
+        });
+        if unread && !gone.contains(&id) {
+            gone.insert(id);
+            edits.push(Edit::RemoveNode { node: bench.key(id) });
         }
     }
     let words = format!("the source's sub-graph of {} nodes in the place of this region", needed.len());

@@ -8,13 +8,15 @@ mod elementwise;
 mod fold;
 mod graph;
 mod shape;
+mod types;
 mod weights;
 
 use super::Kind;
 use super::trial::{Check, error_after};
 use crate::align::Alignment;
 use crate::model::{Edit, ValueId};
-use crate::run::{Network, OpId};
+use crate::run::{Network, OpId, Value};
+use std::collections::HashMap;
 
 pub(super) use attributes::effective_pads;
 
@@ -88,6 +90,10 @@ pub(super) struct Bench<'a> {
     pub source: Vec<OpId>,
     /// What must come out right.
     pub checks: Vec<Check>,
+    /// What checked values should be, where that is another thing than their pair says.
+    pub wanted: HashMap<ValueId, Vec<Value>>,
+    /// First output of a node that the specification forbids as it is: an edit that leaves it so mends nothing.
+    pub forbidden: Option<String>,
     /// Error at which it is right.
     pub floor: f32,
     /// Whether axes are in the wrong order, rather than values wrong.
@@ -101,6 +107,10 @@ impl Bench<'_> {
     pub fn reference(&self) -> &Network {
         self.a.source().network
     }
+    /// What the checked values stand for.
+    pub fn checked_sources(&self) -> Vec<ValueId> {
+        self.checks.iter().filter_map(|(_, v)| self.a.pair_of(*v)).map(|p| p.source).collect()
+    }
     /// First output of a target op: how edits name it.
     pub fn key(&self, id: OpId) -> String {
         let v = self.target().op(id).made().next();
@@ -112,11 +122,18 @@ impl Bench<'_> {
     /// Runs a remedy's region; infinite when it cannot be applied or does not run.
     pub fn error(&self, base: &Network, remedy: &Remedy) -> f32 {
         let Ok((model, _)) = base.model().apply(&remedy.edit) else { return f32::INFINITY };
+        if let Some(key) = &self.forbidden
+            && crate::model::check(&model)
+                .iter()
+                .any(|f| f.severity == crate::model::Severity::Error && f.node.is_some_and(|n| model.node(n).output.contains(key)))
+        {
+            return f32::INFINITY;
+        }
         let Ok(edited) = base.edited(&model) else { return f32::INFINITY };
         let checks = remedy.checks.as_ref().unwrap_or(&self.checks);
         // One image sorts out most candidates.
-        let first = error_after(self.a, &edited, checks, 1);
-        if first > self.floor || self.a.images() == 1 { first } else { error_after(self.a, &edited, checks, self.a.images()) }
+        let first = error_after(self.a, &edited, checks, &self.wanted, 1);
+        if first > self.floor || self.a.images() == 1 { first } else { error_after(self.a, &edited, checks, &self.wanted, self.a.images()) }
     }
 }
 
@@ -138,7 +155,7 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
     // Two edits that belong together: the single one that helps most, then another on top.
     let mut partial: Vec<(f32, Remedy)> = Vec::new();
     for family in FAMILIES {
-        for remedy in family(bench) {
+        for remedy in family(bench).into_iter().take(MOST / 4) {
             let error = bench.error(bench.target(), &remedy);
             if error < before.min(1.0) * 0.7 {
                 partial.push((error, remedy));
@@ -151,7 +168,7 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
             continue;
         }
         for family in FAMILIES {
-            for second in family(bench) {
+            for second in family(bench).into_iter().take(MOST / 4) {
                 if second.ops == first.ops && second.kind == first.kind && second.tensors == first.tensors {
                     continue;
                 }
@@ -177,10 +194,21 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
         .collect()
 }
 
+/// Remedies that make a failing node run, where that is all that can be asked.
+pub(super) fn search_running(bench: &Bench<'_>) -> Vec<Found> {
+    let families: [Family; 3] = [types::types, constants::small, graph::operators];
+    let tried = families.iter().flat_map(|f| f(bench)).filter(|r| r.kind == Kind::CgUnsupported || r.kind == Kind::CgOther).take(MOST);
+    tried.map(|remedy| Found { after: bench.error(bench.target(), &remedy), remedy }).find(|f| f.after.is_finite()).into_iter().collect()
+}
+
+/// Candidates of one family that are tried.
+const MOST: usize = 240;
+
 type Family = fn(&Bench<'_>) -> Vec<Remedy>;
 
 /// The families, the smallest edits first.
 const FAMILIES: &[Family] = &[
+    types::types,
     shape::axes,
     attributes::attributes,
     constants::small,
@@ -195,12 +223,14 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
     let mut families = FAMILIES.to_vec();
     if bench.layout {
         // Where axes are in the wrong order, what moves axes is asked first.
-        families.retain(|f| !std::ptr::fn_addr_eq(*f, shape::transposes as Family));
-        families.insert(1, shape::transposes);
+        let first: [Family; 4] = [types::types, shape::axes, graph::rewired, shape::transposes];
+        families.retain(|f| !first.iter().any(|x| std::ptr::fn_addr_eq(*f, *x)));
+        families.splice(0..0, first);
     }
     for family in families {
         let mut found: Vec<Found> = Vec::new();
-        for remedy in family(bench) {
+        // A family that has hundreds of candidates has none that is likely.
+        for remedy in family(bench).into_iter().take(MOST) {
             let after = bench.error(base, &remedy);
             tracing::debug!(kind = remedy.kind.id(), after, words = remedy.words, "tried");
             if after <= bench.floor {
@@ -213,7 +243,7 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
         }
         if !found.is_empty() {
             // Candidates come the likeliest first; a much smaller error speaks louder.
-            found.sort_by(|x, y| (x.after > bench.floor * 0.1).cmp(&(y.after > bench.floor * 0.1)));
+            found.sort_by_key(|f| f.after > bench.floor * 0.1);
             return found;
         }
     }

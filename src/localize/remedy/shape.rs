@@ -174,7 +174,7 @@ pub(super) fn transposes(bench: &Bench<'_>) -> Vec<Remedy> {
 
 fn insert_transpose(bench: &Bench<'_>, t: OpId, slot: usize, v: ValueId, perm: &[i64], kind: Kind) -> Remedy {
     let name = fresh_name(bench, &format!("{}_transposed", bench.name(v)));
-    let node = transpose_node(&bench.name(v).to_string(), &name, perm);
+    let node = transpose_node(bench.name(v), &name, perm);
     let key = bench.key(t);
     let edit = Edit::All(vec![Edit::InsertNode { before: Some(key.clone()), node }, Edit::RewireInput { node: key, slot, value: name }]);
     let op = bench.target().op(t).op_type().to_string();

@@ -176,7 +176,7 @@ fn on_a_grid(now: &[f32], wanted: &[f32]) -> bool {
     let (few, many) = (levels(now), levels(wanted));
     let worst = now.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
     let range = wanted.iter().map(|x| x.abs()).fold(0.0f32, f32::max);
-    few * 4 <= many.min(now.len()) && few >= 2 && few <= 4096 && worst <= range / (few as f32 / 4.0).max(2.0)
+    few * 4 <= many.min(now.len()) && (2..=4096).contains(&few) && worst <= range / (few as f32 / 4.0).max(2.0)
 }
 
 /// Convolutions and matrix products: the source's folded parameters, divided by what the target does behind them.
@@ -394,7 +394,7 @@ fn insert_add(bench: &Bench<'_>, mine: &Linear, bias: &[f32]) -> Option<Remedy> 
     let product = fresh_name(bench, &format!("{name}_product"));
     let mut node = target.model().node(op.node).clone();
     node.output[0] = product.clone();
-    let add = crate::model::onnx::NodeProto {
+    let add = NodeProto {
         input: vec![product.clone(), constant.clone()],
         output: vec![name.clone()],
         name: Some(fresh_name(bench, &format!("{}_bias_add", node.label()))),

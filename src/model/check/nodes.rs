@@ -71,10 +71,10 @@ fn check_node(model: &Model, node: &NodeProto, scope: &Scope<'_>, report: &mut R
             say(Severity::Error, name, format!("its type is {}, its value another", kind(attribute.r#type())));
         }
     }
-    if node.domain_name().is_empty() || node.domain_name() == "com.microsoft" {
-        if let Err(fault) = values(node) {
-            say(Severity::Error, &fault.field, fault.why);
-        }
+    if matches!(node.domain_name(), "" | "com.microsoft")
+        && let Err(fault) = values(node)
+    {
+        say(Severity::Error, &fault.field, fault.why);
     }
     for attribute in &node.attribute {
         let path = format!("{}{}", scope.path, attribute.name());

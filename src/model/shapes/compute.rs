@@ -69,6 +69,8 @@ impl Call<'_> {
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "BitShift" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => {
                 self.together(&[0, 1], None)
             }
+            // Before version 7, one slope a channel.
+            "PRelu" if self.opset < 7 => self.like_first(None),
             "PRelu" => self.together(&[0, 1], None),
             "And" | "Or" | "Xor" | "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" => {
                 self.together(&[0, 1], Some(DataType::Bool))
@@ -113,10 +115,53 @@ impl Call<'_> {
                     Some(Fact::new(DataType::Uint8, [])),
                 ])
             }
-            "Trilu" | "ScatterElements" | "ScatterND" | "Scatter" | "EyeLike" => self.like_first(None),
+            "Trilu" | "ScatterElements" | "ScatterND" | "Scatter" | "ReverseSequence" | "CumProd" | "TensorScatter" => {
+                self.like_first(None)
+            }
+            "EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" => self.like_first(self.dtype_attribute()),
+            "RandomNormal" | "RandomUniform" => {
+                let shape = super::resize::sizes("shape", need!(self.node.ints("shape")))?;
+                Ok(vec![Some(Fact::new(self.dtype_attribute().unwrap_or(DataType::Float), shape))])
+            }
+            "GridSample" => {
+                let (x, grid) = (need!(self.fact(0)), need!(self.fact(1)));
+                if x.rank() < 3 || grid.rank() != x.rank() || grid.shape[0] != x.shape[0] || grid.shape[grid.rank() - 1] != x.rank() - 2 {
+                    return fault!("grid", "{:?} for data {:?}", grid.shape, x.shape);
+                }
+                Ok(vec![Some(Fact::new(x.dtype, [&x.shape[..2], &grid.shape[1..grid.rank() - 1]].concat()))])
+            }
+            "RoiAlign" => {
+                let (x, rois) = (need!(self.fact(0)), need!(self.fact(1)));
+                let size = |name| usize::try_from(self.int(name, 1)).ok().filter(|s| *s > 0);
+                match (x.rank(), rois.rank(), size("output_height"), size("output_width")) {
+                    (4, 2, Some(h), Some(w)) => Ok(vec![Some(Fact::new(x.dtype, [rois.shape[0], x.shape[1], h, w]))]),
+                    _ => fault!("rois", "{:?} for data {:?}", rois.shape, x.shape),
+                }
+            }
+            "LSTM" | "GRU" | "RNN" => self.recurrent(),
             _ if op.starts_with("Reduce") => self.reduce(),
             _ => Ok(Vec::new()),
         }
+    }
+
+    fn dtype_attribute(&self) -> Option<DataType> {
+        DataType::try_from(i32::try_from(self.node.int("dtype")?).ok()?).ok()
+    }
+
+    fn recurrent(&self) -> Answer {
+        let (x, w, r) = (need!(self.fact(0)), need!(self.fact(1)), need!(self.fact(2)));
+        let ([a, b, features], [directions, _, inner], [_, _, hidden]) = (&x.shape[..], &w.shape[..], &r.shape[..]) else {
+            return fault!("X", "data {:?} for weights {:?} and {:?}", x.shape, w.shape, r.shape);
+        };
+        if features != inner {
+            return fault!("W", "weights {:?} for data {:?}", w.shape, x.shape);
+        }
+        let (all, last) = match self.int("layout", 0) {
+            0 => (vec![*a, *directions, *b, *hidden], vec![*directions, *b, *hidden]),
+            _ => (vec![*a, *b, *directions, *hidden], vec![*a, *directions, *hidden]),
+        };
+        let last = Some(Fact::new(x.dtype, last));
+        Ok(vec![Some(Fact::new(x.dtype, all)), last.clone(), last])
     }
 
     fn like_first(&self, dtype: Option<DataType>) -> Answer {

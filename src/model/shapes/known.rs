@@ -14,7 +14,8 @@ impl Call<'_> {
         }
         let inputs: Vec<&Fact> = (0..self.inputs.len()).map(|i| self.fact(i)).collect::<Option<_>>()?;
         let column = |f: &Fact| -> Option<Vec<f64>> {
-            Some((0..count).map(|i| place(i, shape, &f.shape)).map(|p| f.known.as_ref()?.floats().get(p).copied()).collect::<Option<_>>()?)
+            let known = f.known.as_ref()?.floats();
+            (0..count).map(|i| known.get(place(i, shape, &f.shape)).copied()).collect()
         };
         let ints = |f: &Fact| -> Option<Vec<i64>> {
             let known = f.known.as_ref()?.ints()?;

@@ -34,7 +34,9 @@ impl Fact {
 
     /// Whether one can count with its dimensions.
     fn is_sane(&self) -> bool {
-        self.shape.iter().all(|d| *d <= LARGEST) && element_count(&self.shape).is_some_and(|n| n <= LARGEST)
+        self.dtype != DataType::Undefined
+            && self.shape.iter().all(|d| *d <= LARGEST)
+            && element_count(&self.shape).is_some_and(|n| n <= LARGEST)
     }
 
     fn rank(&self) -> usize {
@@ -200,7 +202,7 @@ impl<'a> Call<'a> {
         for fact in facts.iter().flatten() {
             let elements = element_count(&fact.shape);
             let bytes = elements.and_then(|n| if fact.dtype == DataType::String { n.checked_mul(16) } else { data_size(fact.dtype, n) });
-            if !bytes.is_some_and(|b| b <= self.budget.value) || fact.shape.iter().any(|d| *d > LARGEST) {
+            if bytes.is_none_or(|b| b > self.budget.value) || fact.shape.iter().any(|d| *d > LARGEST) {
                 return fault!(
                     "",
                     "its output {:?} of {} is larger than the {} MiB that one value may have",

@@ -1,0 +1,241 @@
+//! One row of the sheet in detail: attributes and weights of both sides, and what flows out of it.
+
+use super::flow;
+use super::sheet::{Cell, Sheet};
+use super::words;
+use crate::align::{candidates, relative_error};
+use crate::dataset::{Feed, ImageSet};
+use crate::localize::Findings;
+use crate::run::{Network, OpId, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An attribute or a weight, on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is called.
+    pub name: String,
+    /// On the source's side; empty where there is none.
+    pub source: String,
+    /// On the target's side; empty where there is none.
+    pub target: String,
+    /// Whether the difference matters.
+    pub differs: bool,
+}
+
+/// What flows out of a row, for one image: the source's value and what the target's side makes of the source's inputs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Activations {
+    /// Least, greatest, mean, standard deviation of the source's value.
+    pub source: [f32; 4],
+    /// The same of the target's.
+    pub target: [f32; 4],
+    /// How often values fall into equal parts of the common range, 0 to 1, relative to the fullest part of either.
+    pub bins: [Vec<f64>; 2],
+    /// Root mean square of the difference by channel, relative to that of the source's value.
+    pub channels: Vec<f32>,
+    /// Height, width and root mean square of the difference over the channels, for values with two spatial axes.
+    pub map: Option<(usize, usize, Vec<f32>)>,
+}
+
+/// All about one row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Detail {
+    /// Row of the sheet.
+    pub row: usize,
+    /// The image it was worked out for.
+    pub image: Option<usize>,
+    /// Attributes and weights.
+    pub facts: Vec<Fact>,
+    /// What flows out, where it can be told.
+    pub activations: Option<Activations>,
+    /// Isolated error by image, for the images that were tried.
+    pub images: Vec<(usize, f32)>,
+    /// Why nothing can be told of what flows out.
+    pub problem: Option<String>,
+}
+
+/// Where images come from, and what the source takes.
+pub(super) type Images = (Arc<ImageSet>, Feed);
+
+/// Works out all about a row.
+pub(super) fn work_out(sheet: &Sheet, findings: Option<&Findings>, images: Option<&Images>, row: usize, image: Option<usize>) -> Detail {
+    let mut out = Detail { row, image, ..Detail::default() };
+    let Some(found) = sheet.rows.get(row) else { return out };
+    fn side<'a>(network: &'a Option<Arc<Network>>, cell: &'a Option<Cell>) -> Option<(&'a Network, &'a [OpId])> {
+        Some((network.as_deref()?, &cell.as_ref()?.ops[..]))
+    }
+    let (source, target) = (side(&sheet.source, &found.source), side(&sheet.target, &found.target));
+    if sheet.aligned {
+        out.facts = facts(source, target);
+    } else {
+        // Rows of an unpaired sheet have nothing to do with each other.
+        out.facts = facts(source, None);
+        for fact in facts(None, target) {
+            match out.facts.iter_mut().find(|f| f.name == fact.name && f.target.is_empty()) {
+                Some(have) => have.target = fact.target,
+                None => out.facts.push(fact),
+            }
+        }
+        out.facts.iter_mut().for_each(|f| f.differs = false);
+    }
+    let (Some(findings), Some(region), Some(images)) = (findings, found.region, images) else { return out };
+    let (Some(source), Some(target), Some(region)) = (&sheet.source, &sheet.target, findings.regions.get(region)) else { return out };
+    match flow::isolated(source, target, &findings.pairs, region, images, image.unwrap_or(0)) {
+        Ok(activations) => out.activations = Some(activations),
+        Err(why) => out.problem = Some(crate::model::harmless(&why).into_owned()),
+    }
+    out
+}
+
+/// Attributes and weights of two groups of ops, those of one operator paired in order.
+fn facts(source: Option<(&Network, &[OpId])>, target: Option<(&Network, &[OpId])>) -> Vec<Fact> {
+    let mut out = Vec::new();
+    let (ours, theirs) = (source.map_or(&[][..], |s| s.1), target.map_or(&[][..], |t| t.1));
+    let type_of = |side: Option<(&Network, &[OpId])>, id: &OpId| side.map(|(n, _)| n.op(*id).op_type().to_string()).unwrap_or_default();
+    let mut left: Vec<OpId> = theirs.to_vec();
+    let single = ours.len() == 1 && theirs.len() == 1;
+    for a in ours {
+        let at = left.iter().position(|b| single || type_of(target, b) == type_of(source, a));
+        let b = at.map(|i| left.remove(i));
+        let many = ours.len().max(theirs.len()) > 1;
+        let prefix = if many { format!("{} ", type_of(source, a)) } else { String::new() };
+        match b {
+            Some(b) if type_of(target, &b) != type_of(source, a) => {
+                out.push(Fact { name: "operator".into(), source: type_of(source, a), target: type_of(target, &b), differs: true });
+                out.extend(of_pair(source.map(|s| (s.0, *a)), target.map(|t| (t.0, b)), &prefix));
+            }
+            Some(b) => out.extend(of_pair(source.map(|s| (s.0, *a)), target.map(|t| (t.0, b)), &prefix)),
+            None => out.extend(of_pair(source.map(|s| (s.0, *a)), None, &prefix)),
+        }
+    }
+    for b in left {
+        let prefix = if theirs.len() > 1 { format!("{} ", type_of(target, &b)) } else { String::new() };
+        out.extend(of_pair(None, target.map(|t| (t.0, b)), &prefix));
+    }
+    out
+}
+
+/// What an operator's attribute is when it is not written, where that is one value.
+pub(super) fn default_of(op: &str, name: &str, other: &str) -> Option<String> {
+    let repeated = |v: &str| {
+        let count = other.matches(',').count() + 1;
+        Some(format!("[{}]", vec![v; count].join(", ")))
+    };
+    match (op, name) {
+        (_, "strides" | "dilations") => repeated("1"),
+        (_, "pads" | "output_padding") => repeated("0"),
+        (_, "group") => Some("1".into()),
+        (_, "auto_pad") => Some("NOTSET".into()),
+        (_, "ceil_mode" | "count_include_pad" | "transA" | "transB" | "storage_order" | "select_last_index") => Some("0".into()),
+        ("Gemm", "alpha" | "beta") => Some("1.0".into()),
+        (_, "keepdims") => Some("1".into()),
+        ("BatchNormalization" | "InstanceNormalization" | "LayerNormalization", "epsilon") => Some("1e-5".into()),
+        ("BatchNormalization", "momentum") => Some("0.9".into()),
+        ("LeakyRelu", "alpha") => Some("0.01".into()),
+        ("Elu", "alpha") => Some("1.0".into()),
+        ("HardSigmoid", "alpha") => Some("0.2".into()),
+        ("HardSigmoid", "beta") => Some("0.5".into()),
+        ("Flatten", "axis") => Some("1".into()),
+        ("Gather" | "Split", "axis") => Some("0".into()),
+        ("Gelu", "approximate") => Some("none".into()),
+        _ => None,
+    }
+}
+
+fn of_pair(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, prefix: &str) -> Vec<Fact> {
+    let both = source.is_some() && target.is_some();
+    let attributes = |side: Option<(&Network, OpId)>| -> BTreeMap<String, String> {
+        let Some((network, id)) = side else { return BTreeMap::new() };
+        network.op(id).proto().attribute.iter().map(|a| (crate::model::harmless(a.name()).into_owned(), words::attribute(a))).collect()
+    };
+    let (a, b) = (attributes(source), attributes(target));
+    let op = source.or(target).map(|(n, id)| n.op(id).op_type().to_string()).unwrap_or_default();
+    let mut out = Vec::new();
+    let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let (x, y) = (a.get(name).cloned(), b.get(name).cloned());
+        let fill = |have: &Option<String>, other: &Option<String>, there: bool| match (have, other) {
+            (Some(v), _) => v.clone(),
+            (None, Some(other)) if there => default_of(&op, name, other).unwrap_or_else(|| "–".into()),
+            _ => String::new(),
+        };
+        let (x, y) = (fill(&x, &y, source.is_some()), fill(&y, &x, target.is_some()));
+        let differs = both && x != y && x.parse::<f64>().ok().zip(y.parse::<f64>().ok()).is_none_or(|(x, y)| x != y);
+        out.push(Fact { name: format!("{prefix}{name}"), source: x, target: y, differs });
+    }
+    out.extend(weights(source, target, prefix));
+    out
+}
+
+/// Constants by slot, compared up to the order of axes.
+fn weights(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, prefix: &str) -> Vec<Fact> {
+    let constant = |side: Option<(&Network, OpId)>, slot: usize| -> Option<Value> {
+        let (network, id) = side?;
+        network.constant((*network.op(id).inputs.get(slot)?)?).cloned()
+    };
+    let slots = [source, target].into_iter().flatten().map(|(n, id)| n.op(id).inputs.len()).max().unwrap_or(0);
+    let op = source.or(target).map(|(n, id)| n.op(id).op_type().to_string()).unwrap_or_default();
+    let mut out = Vec::new();
+    for slot in 0..slots {
+        let (a, b) = (constant(source, slot), constant(target, slot));
+        if a.is_none() && b.is_none() {
+            continue;
+        }
+        let show = |v: &Option<Value>| match v {
+            None => String::new(),
+            Some(v) if v.len() == 1 => words::number(v.to_f32().first().copied().unwrap_or_default()),
+            Some(v) if v.len() <= 8 && !v.is_float() => {
+                format!("[{}]", v.to_i64().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Some(v) => words::shape(v.shape()),
+        };
+        let (x, mut y) = (show(&a), show(&b));
+        let mut differs = false;
+        if let (Some(a), Some(b)) = (&a, &b) {
+            let verdict = against(a, b);
+            differs = verdict.1;
+            if a.len() > 1 {
+                y = format!("{y} {}", verdict.0);
+            }
+        } else if source.is_some() && target.is_some() {
+            differs = true;
+            if a.is_none() { y.push_str(" (only here)") } else { y = "missing".into() }
+        }
+        out.push(Fact { name: format!("{prefix}{}", slot_name(&op, slot)), source: x, target: y, differs });
+    }
+    out
+}
+
+/// How a constant stands to its counterpart, in words, and whether the difference matters.
+fn against(a: &Value, b: &Value) -> (String, bool) {
+    if a.len() != b.len() {
+        return ("other size".into(), true);
+    }
+    let theirs = b.to_f32();
+    for layout in candidates(a.shape(), b.shape()) {
+        let Some(laid) = layout.apply(a) else { continue };
+        if relative_error(&theirs, &laid.to_f32()) <= 1e-6 {
+            return (if layout.is_flat() { "equal".into() } else { format!("equal, axes {layout}") }, false);
+        }
+    }
+    let error = relative_error(&theirs, &a.to_f32());
+    (if error.is_finite() { format!("off by {}", words::number(error)) } else { "differs".into() }, true)
+}
+
+fn slot_name(op: &str, slot: usize) -> String {
+    let names: &[&str] = match op {
+        "Conv" | "ConvTranspose" => &["input", "weight", "bias"],
+        "Gemm" => &["A", "B", "C"],
+        "MatMul" => &["A", "B"],
+        "BatchNormalization" => &["input", "scale", "shift", "mean", "variance"],
+        "LayerNormalization" | "InstanceNormalization" => &["input", "scale", "shift"],
+        "Clip" => &["input", "min", "max"],
+        "QuantizeLinear" | "DequantizeLinear" => &["input", "scale", "zero point"],
+        "Reshape" => &["input", "shape"],
+        _ => &[],
+    };
+    names.get(slot).map_or_else(|| format!("input {slot}"), |n| (*n).to_string())
+}

@@ -1,0 +1,394 @@
+//! The engine: one thread that owns the session, workers for what takes long, a channel for commands and one for news.
+//!
+//! Every piece of news carries the number of the job it belongs to; news of a job that was cancelled or replaced is dropped.
+
+use super::bench::{Bench, Compared, SourceSide};
+use super::command::Command;
+use super::detail::{self, Detail};
+use super::mending::{Decided, Mending, Turned};
+use super::resume::Resumed;
+use super::snapshot::{LogLine, Side, Snapshot, Tone, Work};
+use crate::dataset::{Case, ImageSet};
+use crate::localize::{Findings, LocalizeOptions};
+use crate::model::harmless;
+use crate::repair::{Evaluation, Evidence, Job, Proposal};
+use crate::run::{Network, RunOptions, Watch};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Shortest time between two snapshots that differ in progress only.
+const BEAT: Duration = Duration::from_millis(60);
+
+/// Work that keeps a decision.
+pub(super) const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Threads, memory, runtime.
+    pub run: RunOptions,
+    /// How faults are looked for.
+    pub localize: LocalizeOptions,
+    /// One image in so many only verifies and is never used to choose an edit; 0 for none. Counts from 50 images on.
+    pub holdout: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { run: RunOptions::default(), localize: LocalizeOptions::default(), holdout: 5 }
+    }
+}
+
+/// The engine, as it is seen from outside.
+#[derive(Debug)]
+pub struct Engine {
+    inbox: Sender<Message>,
+    thread: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts the engine. `publish` is called on its thread with every snapshot worth showing.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(options: EngineOptions, publish: impl Fn(Arc<Snapshot>) + Send + 'static) -> std::io::Result<Self> {
+        let (inbox, messages) = channel();
+        let core = Core {
+            options,
+            outbox: inbox.clone(),
+            publish: Box::new(publish),
+            snap: Snapshot::default(),
+            open: None,
+            task: None,
+            last_task: 0,
+            inspecting: None,
+            dirty: false,
+            published: Instant::now(),
+        };
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || core.run(&messages))?;
+        Ok(Self { inbox, thread })
+    }
+
+    /// Asks for something.
+    pub fn send(&self, command: Command) {
+        // An engine that ended after Quit takes nothing more.
+        let _ = self.inbox.send(Message::Command(command));
+    }
+
+    /// Lets it do what was asked so far, ends it, and waits for that.
+    pub fn finish(self) {
+        self.send(Command::Quit);
+        // A panic of its thread was shown already.
+        let _ = self.thread.join();
+    }
+}
+
+pub(super) enum Message {
+    Command(Command),
+    News(u64, News),
+}
+
+/// What workers tell.
+pub(super) enum News {
+    Case(Box<Case>),
+    Model(Side, Result<Arc<Network>, String>),
+    Images(Arc<ImageSet>),
+    Progress(&'static str, usize, usize),
+    SourceReady(Arc<SourceSide>),
+    Ready(Arc<Bench>),
+    Compared(usize, Box<Compared>),
+    LeftOut(PathBuf, String),
+    DoesNotRun(String),
+    Evaluated(Evaluation, Evaluation),
+    Found(Box<Findings>, Vec<Proposal>),
+    Tried(usize, Result<Evidence, String>),
+    TriedAll,
+    Decided(Box<Decided>),
+    Turned(Box<Turned>),
+    Resumed(Box<Resumed>),
+    Resumable(PathBuf, usize),
+    Detail(Box<Detail>),
+    Failed(String),
+}
+
+/// The case that is open.
+pub(super) struct Open {
+    pub number: u64,
+    /// The case file, where there is one.
+    pub file: Option<PathBuf>,
+    pub case: Option<Arc<Case>>,
+    pub source: Option<Arc<Network>>,
+    pub target: Option<Arc<Network>>,
+    pub images: Option<Arc<ImageSet>>,
+    pub job: Option<Box<Job>>,
+    pub source_side: Option<Arc<SourceSide>>,
+    pub bench: Option<Arc<Bench>>,
+    /// Whether labels differ, by image: at the start, and now.
+    pub differs: [Vec<bool>; 2],
+    pub mending: Mending,
+}
+
+/// Long work under way.
+struct Task {
+    number: u64,
+    cancel: Arc<AtomicBool>,
+    /// When this part of it began.
+    began: Instant,
+    work: &'static str,
+}
+
+pub(super) struct Core {
+    pub options: EngineOptions,
+    outbox: Sender<Message>,
+    publish: Box<dyn Fn(Arc<Snapshot>) + Send>,
+    pub snap: Snapshot,
+    pub open: Option<Open>,
+    task: Option<Task>,
+    last_task: u64,
+    /// The details that are being worked out, and those that are wanted next.
+    pub inspecting: Option<Option<(usize, Option<usize>)>>,
+    pub dirty: bool,
+    published: Instant,
+}
+
+/// A worker's line to the engine: progress goes out, the wish to stop comes in.
+pub(super) struct Reporter {
+    number: u64,
+    outbox: Sender<Message>,
+    cancel: Arc<AtomicBool>,
+    last: Mutex<(Instant, &'static str)>,
+}
+
+impl Reporter {
+    pub fn tell(&self, news: News) {
+        // The engine ended: nobody wants to know.
+        let _ = self.outbox.send(Message::News(self.number, news));
+    }
+}
+
+impl Watch for Reporter {
+    fn progress(&self, work: &'static str, done: usize, of: usize) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0.elapsed() >= BEAT || last.1 != work {
+            *last = (Instant::now(), work);
+            self.tell(News::Progress(work, done, of));
+        }
+    }
+    fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+impl Core {
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let wait = if self.dirty { BEAT.saturating_sub(self.published.elapsed()) } else { Duration::from_secs(3600) };
+            match messages.recv_timeout(wait) {
+                Ok(Message::Command(Command::Quit)) => {
+                    self.stop_task();
+                    self.close();
+                    return;
+                }
+                Ok(Message::Command(command)) => {
+                    self.obey(command);
+                    self.show();
+                }
+                Ok(Message::News(number, news)) => self.hear(number, news),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.dirty {
+                        self.show();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Publishes the state.
+    pub fn show(&mut self) {
+        self.dirty = false;
+        self.published = Instant::now();
+        (self.publish)(Arc::new(self.snap.clone()));
+    }
+
+    pub fn log(&mut self, tone: Tone, text: impl Into<String>) {
+        let at = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+        let text = harmless(&text.into()).into_owned();
+        Arc::make_mut(&mut self.snap.log).push(LogLine { at, text, tone });
+    }
+
+    /// Something went wrong; the session goes on.
+    pub fn fail(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.snap.error = Some(harmless(&text).into_owned());
+        self.log(Tone::Error, text);
+    }
+
+    fn obey(&mut self, command: Command) {
+        self.snap.error = None;
+        match command {
+            Command::Open(path) => {
+                let path = if path.is_dir() { path.join("case.toml") } else { path };
+                let file = path.clone();
+                self.open(Some(file), path.clone(), move || Case::open(&path).map_err(|e| e.to_string()));
+            }
+            Command::OpenCase(case) => self.open(None, case.target.clone(), move || Ok(*case)),
+            Command::Inspect { row, image } => self.inspect(row, image),
+            Command::Cancel => {
+                if self.stop_task() {
+                    self.log(Tone::Warning, "cancelled");
+                }
+            }
+            Command::Localize => self.look(),
+            Command::Accept(id) => self.decide(id, crate::repair::Decision::Accept, String::new()),
+            Command::Reject(id, note) => self.decide(id, crate::repair::Decision::Reject, note),
+            Command::Skip(id) => self.decide(id, crate::repair::Decision::Skip, String::new()),
+            Command::Undo(id) => self.undo(id),
+            Command::Redo => self.redo(),
+            Command::TryAll(id) => self.try_on_all(id),
+            Command::Change(id, text) => self.change(id, &text),
+            Command::Write { row, text } => self.write(row, Some(&text)),
+            Command::Take(row) => self.write(row, None),
+            Command::Forbid(row) => self.pair_up(row, row, false),
+            Command::Pin { source, target } => self.pair_up(source, target, true),
+            Command::Resume(path) => self.resume(&path),
+            Command::Save(path) => self.save(path),
+            Command::Quit => {}
+        }
+    }
+
+    /// Starts work on a thread of its own. It replaces what was under way.
+    pub fn start(&mut self, work: &'static str, body: impl FnOnce(&Reporter) + Send + 'static) {
+        self.stop_task();
+        self.last_task += 1;
+        let cancel = Arc::new(AtomicBool::new(false));
+        self.task = Some(Task { number: self.last_task, cancel: cancel.clone(), began: Instant::now(), work });
+        self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None });
+        self.spawn(self.last_task, cancel, body);
+    }
+
+    /// Whether a decision is being made: it is seen through before anything else is begun.
+    pub fn is_deciding(&self) -> bool {
+        self.task.as_ref().is_some_and(|t| DECIDING.contains(&t.work))
+    }
+
+    /// A number for work that no other work has.
+    pub fn number(&mut self) -> u64 {
+        self.last_task += 1;
+        self.last_task
+    }
+
+    /// Runs something on a thread of its own; a panic there becomes an error here.
+    pub fn spawn(&mut self, number: u64, cancel: Arc<AtomicBool>, body: impl FnOnce(&Reporter) + Send + 'static) {
+        let reporter = Reporter { number, outbox: self.outbox.clone(), cancel, last: Mutex::new((Instant::now(), "")) };
+        let spawned = std::thread::Builder::new().name("worker".into()).spawn(move || {
+            let guarded = std::panic::AssertUnwindSafe(|| body(&reporter));
+            if let Err(panic) = std::panic::catch_unwind(guarded) {
+                let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                reporter.tell(News::Failed(format!("the engine gave up: {}", text.unwrap_or("no reason given"))));
+            }
+        });
+        if let Err(why) = spawned {
+            self.task = None;
+            self.snap.work = None;
+            self.fail(format!("no thread for it: {why}"));
+        }
+    }
+
+    /// Stops the work under way; whether there was any.
+    pub fn stop_task(&mut self) -> bool {
+        self.snap.work = None;
+        match self.task.take() {
+            Some(task) => {
+                task.cancel.store(true, Ordering::Relaxed);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes in what a worker tells, unless its work is no longer wanted.
+    fn hear(&mut self, number: u64, news: News) {
+        let of_case = self.open.as_ref().is_some_and(|o| o.number == number);
+        let of_task = self.task.as_ref().is_some_and(|t| t.number == number);
+        if !of_case && !of_task {
+            return;
+        }
+        match news {
+            News::Progress(name, done, of) => return self.progress(name, done, of),
+            News::Compared(image, compared) => return self.compared(image, *compared),
+            News::Case(case) => self.case(*case),
+            News::Model(side, loaded) => self.model(side, loaded),
+            News::Images(images) => self.images(images),
+            News::SourceReady(side) => {
+                if let Some(open) = &mut self.open {
+                    open.source_side = Some(side);
+                }
+            }
+            News::Ready(bench) => self.ready(bench),
+            News::LeftOut(path, why) => {
+                self.log(Tone::Warning, format!("left out: {why}"));
+                Arc::make_mut(&mut self.snap.images.unreadable).push((path, why));
+            }
+            News::DoesNotRun(why) => {
+                self.log(Tone::Error, format!("the target does not run: {why}"));
+                self.snap.does_not_run = Some(harmless(&why).into_owned());
+            }
+            News::Evaluated(source, target) => self.evaluated(source, target),
+            News::Found(findings, proposals) => self.found(*findings, proposals),
+            News::Tried(id, evidence) => self.tried(id, evidence),
+            News::TriedAll => drop(self.stop_task()),
+            News::Decided(decided) => self.decided(*decided),
+            News::Turned(turned) => self.turned(*turned),
+            News::Resumed(resumed) => self.resumed(*resumed),
+            News::Resumable(path, edits) => self.snap.resumable = Some((path, edits)),
+            News::Detail(detail) => {
+                self.snap.detail = Some(Arc::new(*detail));
+                if let Some(Some((row, image))) = self.inspecting.take() {
+                    self.inspect(row, image);
+                }
+            }
+            News::Failed(why) => {
+                if of_task {
+                    self.stop_task();
+                } else {
+                    self.inspecting = None;
+                    self.loading_failed();
+                }
+                self.fail(why);
+            }
+        }
+        self.show();
+    }
+
+    fn progress(&mut self, name: &'static str, done: usize, of: usize) {
+        let Some(task) = &mut self.task else { return };
+        let name = if name.is_empty() { task.work } else { name };
+        if self.snap.work.as_ref().is_some_and(|w| w.name != name) {
+            task.began = Instant::now();
+        }
+        let spent = task.began.elapsed();
+        let left = (done > 0 && of > done && spent > Duration::from_millis(500)).then(|| spent.mul_f64((of - done) as f64 / done as f64));
+        self.snap.work = Some(Work { name, done, of, left });
+        self.dirty = true;
+    }
+
+    /// Works out the details of a row, one row at a time; of several wishes the last one counts.
+    fn inspect(&mut self, row: usize, image: Option<usize>) {
+        if let Some(next) = &mut self.inspecting {
+            *next = Some((row, image));
+            return;
+        }
+        let (Some(open), Some(sheet)) = (&self.open, &self.snap.sheet) else { return };
+        let (sheet, findings, number) = (sheet.clone(), self.snap.findings.clone(), open.number);
+        let feed = open.job.as_ref().map(|j| (j.images.clone(), j.source_feed.clone()));
+        self.inspecting = Some(None);
+        self.spawn(number, Arc::default(), move |to| {
+            to.tell(News::Detail(Box::new(detail::work_out(&sheet, findings.as_deref(), feed.as_ref(), row, image))));
+        });
+    }
+}

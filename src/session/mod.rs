@@ -1,0 +1,24 @@
+//! A session: one case, from opening it to the repaired model. An engine on threads of its own takes commands and shows itself in
+//! immutable snapshots; the screen and the headless commands use the same one.
+
+mod bench;
+mod command;
+mod detail;
+mod engine;
+mod flow;
+mod mending;
+mod offer;
+mod opening;
+mod own;
+mod resume;
+mod sheet;
+mod snapshot;
+pub mod words;
+
+pub use command::Command;
+pub use detail::{Activations, Detail, Fact};
+pub use engine::{Engine, EngineOptions};
+pub use sheet::{Cell, Row, Shapes, Sheet, Sign};
+pub use snapshot::{
+    CaseInfo, Decision, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,
+};

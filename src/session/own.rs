@@ -1,0 +1,221 @@
+//! Edits that a person writes: another value for a proposal, an attribute of a node, or what the source has there.
+
+use super::detail::default_of;
+use super::sheet::{Row, Sheet};
+use super::words;
+use crate::localize::Kind;
+use crate::model::onnx::AttributeProto;
+use crate::model::onnx::attribute_proto::AttributeType;
+use crate::model::{Edit, NodeExt};
+use crate::repair::{Job, Proposal};
+use crate::run::{Network, OpId};
+
+/// The attribute that a proposal sets, when that is all it does.
+pub fn single(edit: &Edit) -> Option<(&String, &AttributeProto)> {
+    match edit {
+        Edit::SetAttribute { node, attribute } => Some((node, attribute)),
+        Edit::All(edits) => match &edits[..] {
+            [one] => single(one),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A proposal with another value for the attribute that it sets.
+///
+/// # Errors
+/// In words, when it sets none, or the text is no value for it.
+pub fn changed(proposal: &Proposal, text: &str) -> Result<Proposal, String> {
+    let (node, old) = single(&proposal.edit).ok_or("this proposal sets no single attribute")?;
+    let attribute = parse(old.name(), text, Some(old))?;
+    let words = format!("{} set to {} by hand", old.name(), words::attribute(&attribute));
+    let edit = Edit::SetAttribute { node: node.clone(), attribute };
+    Ok(Proposal { edit, words, isolated: (proposal.isolated.0, f32::NAN), ..proposal.clone() })
+}
+
+/// An attribute of the row's target node, written as `name = value`. `suspect` is the place of the row among what is decided on.
+///
+/// # Errors
+/// In words, when the row has not one node in the target, or the text is no attribute.
+pub fn written(job: &Job, sheet: &Sheet, row: &Row, suspect: usize, text: &str) -> Result<Proposal, String> {
+    let (network, id) = only(&sheet.target, row.target.as_ref().map(|c| &c.ops[..]), "target")?;
+    let (name, value) = text.split_once('=').ok_or("write it as name = value, such as pads = [0, 0, 1, 1]")?;
+    let name = name.trim();
+    let key = key_of(network, id)?;
+    let now = job.target.model().node_by_output(&key).map(|n| job.target.model().node(n)).ok_or("the node is no longer there")?;
+    let theirs = row.source.as_ref().and_then(|c| c.ops.first()).and_then(|op| Some(sheet.source.as_ref()?.op(*op).proto()));
+    let like = now.attr(name).or_else(|| theirs.and_then(|n| n.attr(name)));
+    let attribute = parse(name, value, like)?;
+    let words = format!("{name} of {} set to {} by hand", now.op_type(), words::attribute(&attribute));
+    Ok(Proposal {
+        suspect,
+        kind: kind_of(now.op_type(), name),
+        nodes: vec![now.label().to_string()],
+        edit: Edit::SetAttribute { node: key, attribute },
+        recipe: None,
+        words,
+        safe: true,
+        isolated: (row.isolated.unwrap_or(f32::NAN), f32::NAN),
+    })
+}
+
+/// All attributes and weights in which the row's target node differs from its source node, taken from the source.
+///
+/// # Errors
+/// In words, when the row has not one node of the same operator on each side, or nothing differs that can be taken over.
+pub fn taken(job: &Job, sheet: &Sheet, row: &Row, suspect: usize) -> Result<Proposal, String> {
+    let (source, a) = only(&sheet.source, row.source.as_ref().map(|c| &c.ops[..]), "source")?;
+    let (target, b) = only(&sheet.target, row.target.as_ref().map(|c| &c.ops[..]), "target")?;
+    let (theirs, mine) = (source.op(a), target.op(b));
+    if theirs.op_type() != mine.op_type() {
+        return Err(format!("{} and {} are not the same operator", theirs.op_type(), mine.op_type()));
+    }
+    let key = key_of(target, b)?;
+    let model = job.target.model();
+    let now = model.node_by_output(&key).map(|n| model.node(n)).ok_or("the node is no longer there")?;
+    let op = now.op_type();
+    let mut edits = Vec::new();
+    let mut kinds = Vec::new();
+    for attribute in &theirs.proto().attribute {
+        let value = words::attribute(attribute);
+        let have = now.attr(attribute.name()).map(words::attribute).or_else(|| default_of(op, attribute.name(), &value));
+        if have.as_ref() != Some(&value) {
+            edits.push(Edit::SetAttribute { node: key.clone(), attribute: attribute.clone() });
+            kinds.push(kind_of(op, attribute.name()));
+        }
+    }
+    for attribute in &now.attribute {
+        let value = words::attribute(attribute);
+        let default = default_of(op, attribute.name(), &value);
+        if theirs.proto().attr(attribute.name()).is_none() && default.is_none_or(|d| d != value) {
+            edits.push(Edit::RemoveAttribute { node: key.clone(), attribute: attribute.name().into() });
+            kinds.push(kind_of(op, attribute.name()));
+        }
+    }
+    for (slot, (v, w)) in theirs.inputs.iter().zip(&mine.inputs).enumerate() {
+        let (Some(v), Some(w)) = (v, w) else { continue };
+        let (Some(wanted), Some(have)) = (source.constant(*v), target.constant(*w)) else { continue };
+        let name = target.model().index().name(*w);
+        if !wanted.same(have) && wanted.shape() == have.shape() && wanted.dtype() == have.dtype() && model.initializer(name).is_some() {
+            edits.push(Edit::ReplaceInitializer { tensor: wanted.to_proto(name) });
+            kinds.push(if slot == 2 { Kind::WbBias } else { Kind::WbValues });
+        }
+    }
+    let kind = *kinds.first().ok_or("nothing differs that can be taken over as it is")?;
+    let safe = true;
+    let nodes = vec![now.label().to_string()];
+    let words = format!("{op} as the source has it");
+    Ok(Proposal {
+        suspect,
+        kind,
+        edit: Edit::All(edits),
+        recipe: None,
+        words,
+        nodes,
+        safe,
+        isolated: (row.isolated.unwrap_or(f32::NAN), f32::NAN),
+    })
+}
+
+/// The one op of a side.
+fn only<'a>(network: &'a Option<std::sync::Arc<Network>>, ops: Option<&[OpId]>, side: &str) -> Result<(&'a Network, OpId), String> {
+    match (network, ops) {
+        (Some(network), Some([one])) => Ok((network, *one)),
+        (_, None | Some([])) => Err(format!("there is no node of the {side} in this row")),
+        _ => Err(format!("there are several nodes of the {side} in this row")),
+    }
+}
+
+/// How edits name a node: by its first output.
+fn key_of(network: &Network, id: OpId) -> Result<String, String> {
+    let node = network.model().node(network.op(id).node);
+    node.output.iter().find(|o| !o.is_empty()).cloned().ok_or_else(|| "the node has no output".to_string())
+}
+
+/// The kind of fault that an attribute is about.
+fn kind_of(op: &str, name: &str) -> Kind {
+    match name {
+        "pads" | "auto_pad" => Kind::LhPads,
+        "strides" | "dilations" => Kind::LhStride,
+        "group" => Kind::LhGroup,
+        "epsilon" => Kind::LhEps,
+        "kernel_shape" | "ceil_mode" | "count_include_pad" => Kind::LhPool,
+        "axis" | "axes" => Kind::TsAxis,
+        "perm" => Kind::TsPerm,
+        _ if op == "Gemm" => Kind::LhGemm,
+        _ if op == "Resize" || op == "Upsample" => Kind::LhResize,
+        _ => Kind::LhAct,
+    }
+}
+
+/// A value as it is typed: of the type of `like`, or of the type that it looks like.
+///
+/// # Errors
+/// In words.
+pub fn parse(name: &str, text: &str, like: Option<&AttributeProto>) -> Result<AttributeProto, String> {
+    let text = text.trim();
+    let bad = |what: &str| format!("'{text}' is no {what}");
+    let items: Vec<&str> = text.trim_start_matches('[').trim_end_matches(']').split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
+    let ints = || items.iter().map(|t| t.parse::<i64>()).collect::<Result<Vec<_>, _>>().ok();
+    let floats = || items.iter().map(|t| t.parse::<f32>()).collect::<Result<Vec<_>, _>>().ok();
+    let of_floats = |v: Vec<f32>| AttributeProto {
+        name: Some(name.into()),
+        floats: v,
+        r#type: Some(AttributeType::Floats as i32),
+        ..AttributeProto::default()
+    };
+    if name.is_empty() {
+        return Err("the name of the attribute is missing".into());
+    }
+    match like.map(|a| a.r#type()) {
+        Some(AttributeType::Int) => text.parse().map(|i| AttributeProto::of_int(name, i)).map_err(|_| bad("whole number")),
+        Some(AttributeType::Float) => text.parse().map(|f| AttributeProto::of_float(name, f)).map_err(|_| bad("number")),
+        Some(AttributeType::Ints) => ints().map(|v| AttributeProto::of_ints(name, &v)).ok_or_else(|| bad("list of whole numbers")),
+        Some(AttributeType::Floats) => floats().map(of_floats).ok_or_else(|| bad("list of numbers")),
+        Some(AttributeType::String) => Ok(AttributeProto::of_string(name, text.trim_matches('"'))),
+        Some(_) => Err(format!("{name} is no number, list of numbers or word")),
+        None if text.starts_with('[') => match (ints(), floats()) {
+            (Some(v), _) => Ok(AttributeProto::of_ints(name, &v)),
+            (None, Some(v)) => Ok(of_floats(v)),
+            _ => Err(bad("list of numbers")),
+        },
+        None => match (text.parse::<i64>(), text.parse::<f32>()) {
+            (Ok(i), _) => Ok(AttributeProto::of_int(name, i)),
+            (Err(_), Ok(f)) => Ok(AttributeProto::of_float(name, f)),
+            _ if text.is_empty() => Err("the value is missing".into()),
+            _ => Ok(AttributeProto::of_string(name, text.trim_matches('"'))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_back_as_they_are_shown() {
+        for a in [
+            AttributeProto::of_ints("pads", &[0, 0, 1, 1]),
+            AttributeProto::of_int("axis", -1),
+            AttributeProto::of_float("epsilon", 1e-3),
+            AttributeProto::of_string("auto_pad", "SAME_UPPER"),
+        ] {
+            assert_eq!(parse(a.name(), &words::attribute(&a), Some(&a)), Ok(a.clone()));
+            assert_eq!(parse(a.name(), &words::attribute(&a), None), Ok(a));
+        }
+        let pads = AttributeProto::of_ints("pads", &[]);
+        assert_eq!(parse("pads", "0,0, 1,1", Some(&pads)), Ok(AttributeProto::of_ints("pads", &[0, 0, 1, 1])));
+        assert!(parse("pads", "[0, x]", Some(&pads)).is_err());
+        assert!(parse("axis", "", None).is_err());
+        assert!(parse("", "1", None).is_err());
+    }
+
+    #[test]
+    fn only_a_single_attribute_can_be_given_another_value() {
+        let set = Edit::SetAttribute { node: "y".into(), attribute: AttributeProto::of_int("axis", 1) };
+        assert!(single(&Edit::All(vec![set.clone()])).is_some());
+        assert!(single(&Edit::All(vec![set.clone(), set])).is_none());
+        assert!(single(&Edit::RemoveNode { node: "y".into() }).is_none());
+    }
+}

@@ -1,0 +1,171 @@
+//! The loop: an input, a new state, a new screen.
+
+use super::commands::KeyMap;
+use super::demos::Demo;
+use super::derived::Prepared;
+use super::picture::Maker;
+use super::state::{Effect, Screen, State};
+use super::terminal::{self, Tty};
+use super::theme::Theme;
+use super::update::{Input, update};
+use super::view;
+use crate::session::{Command, Engine, EngineOptions};
+use ratatui::crossterm::event::{self, Event};
+use std::io;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a terminal may take to say what it can show.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// What the screen begins with.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What the engine is asked for at once; without it the demonstrations are listed.
+    pub open: Option<Command>,
+    /// The demonstrations.
+    pub demos: Vec<Demo>,
+    /// Colours; asked of environment and terminal when absent.
+    pub theme: Option<Theme>,
+    /// Keys.
+    pub keys: KeyMap,
+    /// Whether demonstrations are opened without hints.
+    pub no_hints: bool,
+    /// How the engine works.
+    pub engine: EngineOptions,
+}
+
+/// Shows the screen until the user leaves.
+///
+/// # Errors
+/// When there is no terminal, or it goes away.
+pub fn run(options: Options) -> io::Result<()> {
+    let (inputs, inbox) = channel::<Input>();
+    let asked = options.theme.is_none();
+    let theme = options.theme.unwrap_or_else(|| Theme::from_env(|name| std::env::var(name).ok()));
+    let engine = Engine::start(options.engine, publish(inputs.clone()))?;
+    let mut tty = Tty::open()?;
+    let mut state = State::new(tty.size()?, theme, options.keys, options.demos);
+    state.hints_away = options.no_hints;
+    if let Some(command) = options.open {
+        state.screen = Screen::Case;
+        engine.send(command);
+    }
+    tty.draw(|buffer| view::draw(&state, buffer))?;
+
+    let pictures = {
+        let inputs = inputs.clone();
+        Maker::start(move |picture| drop(inputs.send(Input::Picture(picture))))?
+    };
+    // The first screen is there; now there is time to ask. A terminal that does not know the question may print it.
+    let answer = terminal::ask(PATIENCE);
+    tty.clear()?;
+    tty.draw(|buffer| view::draw(&state, buffer))?;
+    if let Some(picker) = answer.picker {
+        pictures.use_picker(picker);
+    }
+    if let Some(look) = answer.look.filter(|_| asked) {
+        let _ = inputs.send(Input::Background(look));
+    }
+    for event in answer.typed {
+        let _ = inputs.send(translate(event));
+    }
+    listen(inputs.clone())?;
+    signals(inputs)?;
+
+    // The channel closes only when all other threads are gone.
+    while let Ok(first) = inbox.recv() {
+        let mut leave = false;
+        for input in std::iter::once(first).chain(inbox.try_iter()) {
+            #[cfg(debug_assertions)]
+            injected_panic(&input);
+            for effect in update(&mut state, input) {
+                match effect {
+                    Effect::Engine(command) => engine.send(command),
+                    Effect::Picture(path, size) => pictures.wish(path, size),
+                    Effect::Redraw => tty.clear()?,
+                    Effect::Suspend => tty.suspend()?,
+                    Effect::Quit => leave = true,
+                }
+            }
+            if leave {
+                // What was asked of the engine before (saving) is done first.
+                engine.finish();
+                return Ok(());
+            }
+        }
+        terminal::remember_log(state.snapshot.audit_log.clone());
+        tty.draw(|buffer| view::draw(&state, buffer))?;
+    }
+    Ok(())
+}
+
+/// Works out, on the engine's thread, what the screen needs of a snapshot, and passes both on.
+fn publish(inputs: Sender<Input>) -> impl Fn(std::sync::Arc<crate::session::Snapshot>) + Send + Sync + 'static {
+    let before = Mutex::new(Prepared::default());
+    move |snapshot| {
+        let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+        let prepared = Prepared::new(snapshot, &before);
+        *before = prepared.clone();
+        // A screen that is gone needs no news.
+        let _ = inputs.send(Input::Engine(prepared));
+    }
+}
+
+fn translate(event: Event) -> Input {
+    match event {
+        Event::Key(key) => Input::Key(key),
+        Event::Mouse(mouse) => Input::Mouse(mouse),
+        Event::Paste(text) => Input::Paste(text),
+        Event::Resize(width, height) => Input::Resize(width, height),
+        Event::FocusGained | Event::FocusLost => Input::Nothing,
+    }
+}
+
+/// Reads the terminal's input on a thread of its own.
+fn listen(inputs: Sender<Input>) -> io::Result<()> {
+    std::thread::Builder::new().name("input".into()).spawn(move || {
+        loop {
+            let input = match event::read() {
+                Ok(event) => translate(event),
+                // The terminal is gone.
+                Err(_) => Input::Leave,
+            };
+            let end = matches!(input, Input::Leave);
+            if inputs.send(input).is_err() || end {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Signals from outside: leave, or go on after a stop.
+#[cfg(unix)]
+fn signals(inputs: Sender<Input>) -> io::Result<()> {
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGCONT])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            let input = if signal == SIGCONT { Input::Redraw } else { Input::Leave };
+            if inputs.send(input).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn signals(_: Sender<Input>) -> io::Result<()> {
+    Ok(())
+}
+
+/// For the test that a panic gives the terminal back: `FIXCON_TEST_PANIC=f12` panics at that key, in builds with assertions only.
+#[cfg(debug_assertions)]
+fn injected_panic(input: &Input) {
+    if let (Input::Key(key), Ok(name)) = (input, std::env::var("FIXCON_TEST_PANIC")) {
+        assert!(super::keys::Key::from(*key).to_string() != name, "a panic was asked for");
+    }
+}

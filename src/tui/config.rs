@@ -1,0 +1,101 @@
+//! The configuration file: keys, colours, hints.
+
+use super::commands::KeyMap;
+use super::theme::Look;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What can be configured.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Keys.
+    pub keys: KeyMap,
+    /// Colours; the terminal is asked when absent.
+    pub look: Option<Look>,
+    /// Whether demonstrations are opened without hints.
+    pub no_hints: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    theme: Option<String>,
+    hints: Option<bool>,
+    #[serde(default)]
+    keys: BTreeMap<String, Keys>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Keys {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Config {
+    /// Where the file is looked for: `fixcon/config.toml` in the user's configuration folder.
+    pub fn place() -> Option<PathBuf> {
+        use etcetera::BaseStrategy;
+        Some(etcetera::choose_base_strategy().ok()?.config_dir().join("fixcon/config.toml"))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// In words, with the file's name: it cannot be read, or something in it is not known.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let named = |why: String| format!("{}: {why}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|e| named(e.to_string()))?;
+        Self::parse(&text).map_err(named)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// In words: a syntax error, or a command, key or theme that is not known.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let written: Written = toml::from_str(text).map_err(|e| crate::dataset::explain_toml(&e, text))?;
+        let mut out = Self { no_hints: written.hints == Some(false), ..Self::default() };
+        out.look = match written.theme.as_deref() {
+            None => None,
+            Some("dark") => Some(Look::Dark),
+            Some("light") => Some(Look::Light),
+            Some(other) => return Err(format!("theme '{other}' is neither dark nor light")),
+        };
+        for (id, keys) in &written.keys {
+            let keys = match keys {
+                Keys::One(key) => vec![key.clone()],
+                Keys::Many(keys) => keys.clone(),
+            };
+            out.keys.set(id, &keys)?;
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::commands::Action;
+
+    #[test]
+    fn keys_and_theme_are_taken_from_the_file() {
+        let config = Config::parse("theme = \"light\"\nhints = false\n[keys]\naccept = \"y\"\nundo = [\"u\", \"ctrl-y\"]\n")
+            .expect("a configuration");
+        assert_eq!(config.look, Some(Look::Light));
+        assert!(config.no_hints);
+        assert_eq!(config.keys.keys(Action::Accept), ["y"]);
+        assert_eq!(config.keys.keys(Action::Undo), ["u", "ctrl-y"]);
+        assert_eq!(config.keys.keys(Action::Reject), ["r"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        assert!(Config::parse("[keys]\nacept = \"y\"\n").unwrap_err().contains("accept"));
+        assert!(Config::parse("[keys]\naccept = \"meta-y\"\n").unwrap_err().contains("meta-y"));
+        assert!(Config::parse("theme = \"pink\"\n").unwrap_err().contains("pink"));
+        assert!(Config::parse("colour = 1\n").is_err());
+        assert!(Config::parse("").is_ok());
+    }
+}

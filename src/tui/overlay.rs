@@ -1,0 +1,213 @@
+//! Keys for what lies over the panes.
+
+use super::commands::Action;
+use super::keys::Key;
+use super::state::{Effect, Overlay, State};
+use super::update::{act, find, go, open, palette};
+use crate::session::Command;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::path::PathBuf;
+use tui_input::{Input as TextInput, InputRequest};
+
+/// What a key does to a line of text; `None` when it is none of its keys.
+fn request(key: KeyEvent) -> Option<InputRequest> {
+    let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    Some(match key.code {
+        KeyCode::Char('a') if ctrl => InputRequest::GoToStart,
+        KeyCode::Char('e') if ctrl => InputRequest::GoToEnd,
+        KeyCode::Char('u') if ctrl => InputRequest::DeleteFromStart,
+        KeyCode::Char('k') if ctrl => InputRequest::DeleteTillEnd,
+        KeyCode::Char('w') if ctrl => InputRequest::DeletePrevWord,
+        KeyCode::Char('y') if ctrl => InputRequest::Yank,
+        KeyCode::Char(c) if !ctrl && !alt => InputRequest::InsertChar(c),
+        KeyCode::Backspace => InputRequest::DeletePrevChar,
+        KeyCode::Delete => InputRequest::DeleteNextChar,
+        KeyCode::Left if ctrl || alt => InputRequest::GoToPrevWord,
+        KeyCode::Right if ctrl || alt => InputRequest::GoToNextWord,
+        KeyCode::Left => InputRequest::GoToPrevChar,
+        KeyCode::Right => InputRequest::GoToNextChar,
+        KeyCode::Home => InputRequest::GoToStart,
+        KeyCode::End => InputRequest::GoToEnd,
+        _ => return None,
+    })
+}
+
+fn edit(input: &mut TextInput, key: KeyEvent) -> bool {
+    request(key).and_then(|r| input.handle(r)).is_some_and(|c| c.value)
+}
+
+/// Text pasted into a line.
+pub fn paste(state: &mut State, text: &str) {
+    let input = match &mut state.overlay {
+        Some(
+            Overlay::Palette { input, .. }
+            | Overlay::Note { input, .. }
+            | Overlay::Edit { input, .. }
+            | Overlay::Write { input, .. }
+            | Overlay::Search { input, .. }
+            | Overlay::Path { input, .. },
+        ) => input,
+        _ => return,
+    };
+    for c in text.chars().filter(|c| !c.is_control()) {
+        input.handle(InputRequest::InsertChar(c));
+    }
+}
+
+/// A key while something lies over the panes.
+pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
+    let Some(mut overlay) = state.overlay.take() else { return };
+    let action = state.keys.action(Key::from(key));
+    let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    if key.code == KeyCode::Esc || interrupt {
+        // Put away what the search found so far.
+        if let Overlay::Search { from, .. } = overlay {
+            state.search.clear();
+            go(state, from);
+        } else if interrupt && matches!(overlay, Overlay::ConfirmQuit) {
+            effects.extend([Effect::Engine(Command::Quit), Effect::Quit]);
+        }
+        return;
+    }
+    match &mut overlay {
+        Overlay::Help { top } => match (key.code, action) {
+            (_, Some(Action::Down)) => *top += 1,
+            (_, Some(Action::Up)) => *top = top.saturating_sub(1),
+            (KeyCode::Char(' '), _) | (_, Some(Action::PageDown)) => *top += 10,
+            (_, Some(Action::PageUp)) => *top = top.saturating_sub(10),
+            (_, Some(Action::Top)) => *top = 0,
+            (_, Some(Action::Bottom)) => *top = usize::MAX / 2,
+            (_, Some(Action::Help | Action::Quit)) | (KeyCode::Enter, _) => return,
+            _ => {}
+        },
+        Overlay::Palette { input, at } => match key.code {
+            KeyCode::Down | KeyCode::Tab => *at += 1,
+            KeyCode::Up | KeyCode::BackTab => *at = at.saturating_sub(1),
+            KeyCode::Enter => {
+                let found = palette(input.value());
+                if let Some(chosen) = found.get((*at).min(found.len().saturating_sub(1))) {
+                    act(state, *chosen, effects);
+                }
+                return;
+            }
+            _ => {
+                if edit(input, key) {
+                    *at = 0;
+                }
+            }
+        },
+        Overlay::Note { input, proposal } => {
+            if key.code == KeyCode::Enter {
+                effects.push(Effect::Engine(Command::Reject(*proposal, input.value().trim().to_string())));
+                return;
+            }
+            edit(input, key);
+        }
+        Overlay::Edit { input, proposal } => {
+            if key.code == KeyCode::Enter {
+                effects.push(Effect::Engine(Command::Change(*proposal, input.value().trim().to_string())));
+                return;
+            }
+            edit(input, key);
+        }
+        Overlay::Write { input, row } => {
+            if key.code == KeyCode::Enter {
+                effects.push(Effect::Engine(Command::Write { row: *row, text: input.value().trim().to_string() }));
+                return;
+            }
+            edit(input, key);
+        }
+        Overlay::Resume => match (key.code, action) {
+            (KeyCode::Enter | KeyCode::Char('r'), _) | (_, Some(Action::Resume)) => {
+                if let Some((path, _)) = state.snapshot.resumable.clone() {
+                    effects.push(Effect::Engine(Command::Resume(path)));
+                }
+                return;
+            }
+            (KeyCode::Char('n'), _) => return,
+            _ => {}
+        },
+        Overlay::Search { input, from } => {
+            if key.code == KeyCode::Enter {
+                return;
+            }
+            if edit(input, key) {
+                state.search = input.value().to_string();
+                let from = *from;
+                // From the row before, so that the row itself can match.
+                let count = state.derived.haystack.len();
+                if count > 0 && !state.search.is_empty() {
+                    let needle = state.search.to_lowercase();
+                    if let Some(row) = (0..count).map(|d| (from + d) % count).find(|r| state.derived.haystack[*r].contains(&needle)) {
+                        go(state, row);
+                    } else {
+                        find(state, true);
+                    }
+                }
+            }
+        }
+        Overlay::Path { input, error } => {
+            if key.code == KeyCode::Enter {
+                let text = input.value().trim().to_string();
+                if text.is_empty() {
+                    return;
+                }
+                open(state, expand(&text), effects);
+                return;
+            }
+            if edit(input, key) {
+                *error = None;
+            }
+        }
+        Overlay::Choose { items, at, .. } => match (key.code, action) {
+            (_, Some(Action::Down | Action::NextPane)) => *at = (*at + 1) % items.len().max(1),
+            (_, Some(Action::Up | Action::PreviousPane)) => *at = (*at + items.len().max(1) - 1) % items.len().max(1),
+            (KeyCode::Enter, _) => {
+                if let Some((_, row)) = items.get(*at) {
+                    go(state, *row);
+                }
+                return;
+            }
+            (_, Some(Action::Quit)) => return,
+            _ => {}
+        },
+        Overlay::ConfirmQuit => match key.code {
+            KeyCode::Char('w') => {
+                effects.extend([Effect::Engine(Command::Save(None)), Effect::Engine(Command::Quit), Effect::Quit]);
+                return;
+            }
+            KeyCode::Char('q' | 'y') => {
+                effects.extend([Effect::Engine(Command::Quit), Effect::Quit]);
+                return;
+            }
+            KeyCode::Char('n') => return,
+            _ => {}
+        },
+        Overlay::Summary => match (key.code, action) {
+            // Saving shows here where the model is.
+            (_, Some(Action::Save)) => act(state, Action::Save, effects),
+            (_, Some(action @ (Action::Quit | Action::Undo))) => return act(state, action, effects),
+            _ => return,
+        },
+    }
+    state.overlay = Some(overlay);
+}
+
+/// The wheel, or a click (0), while something lies over the panes.
+pub fn on_mouse(state: &mut State, wheel: isize) {
+    match &mut state.overlay {
+        Some(Overlay::Help { top }) => *top = top.saturating_add_signed(wheel),
+        Some(Overlay::Palette { at, .. }) => *at = at.saturating_add_signed(wheel.signum()),
+        Some(Overlay::Summary) if wheel == 0 => state.overlay = None,
+        _ => {}
+    }
+}
+
+/// `~` at the start of a path is the home folder.
+fn expand(path: &str) -> PathBuf {
+    match path.strip_prefix("~/") {
+        Some(rest) => std::env::home_dir().map_or_else(|| PathBuf::from(path), |home| home.join(rest)),
+        None => PathBuf::from(path),
+    }
+}

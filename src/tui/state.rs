@@ -1,0 +1,315 @@
+//! All that the screen shows, as one value.
+
+use super::commands::KeyMap;
+use super::demos::Demo;
+use super::derived::{Derived, Prepared};
+use super::lines::Graph;
+use super::picture::Picture;
+use super::theme::Theme;
+use crate::session::{Command, Flip, Proposal, Row, Sign, Snapshot, Standing, Tone};
+use ratatui::layout::{Rect, Size};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tui_input::Input as TextInput;
+
+/// What fills the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// The list of demonstrations.
+    Demos,
+    /// A case.
+    Case,
+}
+
+/// The panes of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pane {
+    /// Both graphs.
+    Graph,
+    /// Flipped images.
+    Image,
+    /// The selected row in detail.
+    Layer,
+    /// What could be changed.
+    Proposal,
+    /// What happened.
+    Log,
+}
+
+impl Pane {
+    /// All, in the order of the tab key.
+    pub const ALL: [Pane; 5] = [Pane::Graph, Pane::Image, Pane::Layer, Pane::Proposal, Pane::Log];
+
+    /// Its title.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Graph => "graph",
+            Self::Image => "image",
+            Self::Layer => "layer",
+            Self::Proposal => "proposal",
+            Self::Log => "log",
+        }
+    }
+}
+
+/// What lies over the panes and takes the keys.
+#[derive(Debug, Clone)]
+pub enum Overlay {
+    /// Keys and signs.
+    Help {
+        /// Lines scrolled down.
+        top: usize,
+    },
+    /// Commands by a few of their letters.
+    Palette {
+        /// The letters.
+        input: TextInput,
+        /// Which of the matches.
+        at: usize,
+    },
+    /// A note for a rejection.
+    Note {
+        /// The note.
+        input: TextInput,
+        /// The proposal it is about.
+        proposal: usize,
+    },
+    /// Another value for a proposal.
+    Edit {
+        /// The value.
+        input: TextInput,
+        /// The proposal.
+        proposal: usize,
+    },
+    /// An attribute for a node.
+    Write {
+        /// `name = value`.
+        input: TextInput,
+        /// The row of the node.
+        row: usize,
+    },
+    /// Whether to go on with a session that was cut short.
+    Resume,
+    /// What to search for.
+    Search {
+        /// The text.
+        input: TextInput,
+        /// The row the search began at.
+        from: usize,
+    },
+    /// The path of a case file.
+    Path {
+        /// The path.
+        input: TextInput,
+        /// Why it could not be opened.
+        error: Option<String>,
+    },
+    /// One of several rows to go to.
+    Choose {
+        /// What they are.
+        title: &'static str,
+        /// Text and row.
+        items: Vec<(String, usize)>,
+        /// Which of them.
+        at: usize,
+    },
+    /// Leaving without saving.
+    ConfirmQuit,
+    /// What was done, at the end.
+    Summary,
+}
+
+/// A line that goes away with the next key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toast {
+    /// What it says.
+    pub text: String,
+    /// How it is meant.
+    pub tone: Tone,
+}
+
+/// What the outside is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Something for the engine.
+    Engine(Command),
+    /// A picture of this size in cells.
+    Picture(PathBuf, Size),
+    /// Everything is to be drawn again.
+    Redraw,
+    /// Back to the shell for a while.
+    Suspend,
+    /// Leave.
+    Quit,
+}
+
+/// The whole of what the screen shows.
+pub struct State {
+    /// What fills the screen.
+    pub screen: Screen,
+    /// The engine's state.
+    pub snapshot: Arc<Snapshot>,
+    /// Worked out of its sheet.
+    pub derived: Arc<Derived>,
+    /// The graph pane.
+    pub graph: Graph,
+    /// The pane that takes the keys.
+    pub focus: Pane,
+    /// Whether it fills the screen.
+    pub zoomed: bool,
+    /// Which suspect; beyond the end when there is none.
+    pub suspect: usize,
+    /// Which of its proposals.
+    pub alternative: usize,
+    /// Which flipped image.
+    pub image: usize,
+    /// Lines scrolled down in layer, proposal and log.
+    pub scroll: [usize; 3],
+    /// What lies over the panes.
+    pub overlay: Option<Overlay>,
+    /// A line that goes away with the next key.
+    pub toast: Option<Toast>,
+    /// What was searched for last.
+    pub search: String,
+    /// Colours and signs.
+    pub theme: Theme,
+    /// Keys.
+    pub keys: KeyMap,
+    /// Columns and rows of the terminal.
+    pub size: Size,
+    /// The demonstrations found.
+    pub demos: Vec<Demo>,
+    /// Which of them.
+    pub demo: usize,
+    /// The picture that is there.
+    pub picture: Option<Picture>,
+    /// The picture that was asked for last.
+    pub wanted: Option<(PathBuf, Size)>,
+    /// The row and image whose details were asked for last.
+    pub inspected: Option<(u64, usize, usize)>,
+    /// Counts what the engine said, for the spinner.
+    pub beat: usize,
+    /// Whether the end was shown.
+    pub summed_up: bool,
+    /// Whether it was asked about a session that was cut short.
+    pub asked_to_resume: bool,
+    /// The row whose source side is to be one half of a pair.
+    pub pinning: Option<usize>,
+    /// Whether hints are shown.
+    pub hints: bool,
+    /// Whether they were put away.
+    pub hints_away: bool,
+}
+
+impl State {
+    /// An empty screen.
+    pub fn new(size: Size, theme: Theme, keys: KeyMap, demos: Vec<Demo>) -> Self {
+        Self {
+            screen: Screen::Demos,
+            snapshot: Arc::default(),
+            derived: Arc::default(),
+            graph: Graph::default(),
+            focus: Pane::Graph,
+            zoomed: false,
+            suspect: 0,
+            alternative: 0,
+            image: 0,
+            scroll: [0; 3],
+            overlay: None,
+            toast: None,
+            search: String::new(),
+            theme,
+            keys,
+            size,
+            demos,
+            demo: 0,
+            picture: None,
+            wanted: None,
+            inspected: None,
+            beat: 0,
+            summed_up: false,
+            asked_to_resume: false,
+            pinning: None,
+            hints: false,
+            hints_away: false,
+        }
+    }
+
+    /// The whole screen.
+    pub fn area(&self) -> Rect {
+        Rect::new(0, 0, self.size.width, self.size.height)
+    }
+
+    /// The row under the cursor.
+    pub fn row(&self) -> Option<&Row> {
+        self.snapshot.sheet.as_ref()?.rows.get(self.graph.row()?)
+    }
+
+    /// How many suspects there are.
+    pub fn suspect_count(&self) -> usize {
+        self.snapshot.findings.as_ref().map_or(0, |f| f.suspects.len())
+    }
+
+    /// The row of a suspect; that of the inputs when the recipe is to blame.
+    pub fn suspect_row(&self, suspect: usize) -> Option<usize> {
+        let found = self.snapshot.findings.as_ref()?.suspects.get(suspect)?;
+        match found.region {
+            None => Some(0),
+            Some(region) => self.snapshot.sheet.as_ref()?.row_of_region(region),
+        }
+    }
+
+    /// The suspect of a row.
+    pub fn suspect_at(&self, row: usize) -> Option<usize> {
+        let sheet = self.snapshot.sheet.as_ref()?;
+        let region = sheet.rows.get(row)?.region;
+        let suspects = &self.snapshot.findings.as_ref()?.suspects;
+        suspects.iter().position(|s| if row == 0 { s.region.is_none() } else { s.region.is_some() && s.region == region })
+    }
+
+    /// The proposals for the suspect, as they are listed.
+    pub fn alternatives(&self) -> Vec<&Proposal> {
+        self.snapshot.proposals.iter().filter(|p| p.suspect == self.suspect).collect()
+    }
+
+    /// The proposal that accept and reject are about.
+    pub fn proposal(&self) -> Option<&Proposal> {
+        let all = self.alternatives();
+        all.get(self.alternative.min(all.len().saturating_sub(1))).copied()
+    }
+
+    /// The flipped image that is shown.
+    pub fn flip(&self) -> Option<&Flip> {
+        self.snapshot.images.flips.get(self.image)
+    }
+
+    /// The sign of a row, proposals considered.
+    pub fn sign(&self, row: usize) -> Sign {
+        let Some(sign) = self.snapshot.sheet.as_ref().and_then(|s| s.rows.get(row)).map(|r| r.sign) else { return Sign::Unknown };
+        let Some(suspect) = self.suspect_at(row) else { return sign };
+        let mut of = self.snapshot.proposals.iter().filter(|p| p.suspect == suspect).peekable();
+        if of.peek().is_none() {
+            return if sign == Sign::Unknown { Sign::Faulty } else { sign };
+        }
+        let mut open = false;
+        for p in of {
+            match p.standing {
+                Standing::Accepted => return Sign::Repaired,
+                Standing::Open | Standing::Undone | Standing::Skipped => open = true,
+                Standing::Rejected(_) => {}
+            }
+        }
+        if open { Sign::Proposed } else { Sign::Faulty }
+    }
+
+    /// Takes over what the engine said.
+    pub fn take(&mut self, prepared: Prepared) {
+        self.snapshot = prepared.snapshot;
+        self.derived = prepared.derived;
+    }
+
+    /// A line that goes away with the next key.
+    pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
+        self.toast = Some(Toast { text: text.into(), tone });
+    }
+}

@@ -1,0 +1,80 @@
+//! All keys and signs.
+
+use super::{lines, popup};
+use crate::session::Sign;
+use crate::tui::commands::{COMMANDS, Group};
+use crate::tui::state::State;
+use crate::tui::text;
+use crate::tui::theme::Role;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+/// Draws the window.
+pub fn draw(state: &State, top: usize, buffer: &mut Buffer) {
+    let area = state.area();
+    let inner = popup::window(state, 100, area.height.saturating_sub(2), "help", buffer);
+    let content = content(state, inner.width as usize);
+    let body = Rect { height: inner.height.saturating_sub(1), ..inner };
+    lines(buffer, body, &content, top);
+    let more = content.len() > body.height as usize;
+    let text = if more { "↑ ↓ scroll   esc closes" } else { "esc closes" };
+    super::put(buffer, inner, 0, inner.height.saturating_sub(1) as usize, text, state.theme.style(Role::Dim));
+}
+
+/// The lines of the help.
+pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let mut out = vec![Line::styled("Signs between the graphs", theme.style(Role::Accent))];
+    for s in [Sign::Clean, Sign::Faulty, Sign::Proposed, Sign::Repaired, Sign::Unchecked] {
+        let (mark, style) = super::graph::sign(state, s);
+        let what = match s {
+            Sign::Clean => "clean: fed with the source's values, the target's region gives the source's result",
+            Sign::Faulty => "faulty: an error arises in this region",
+            Sign::Proposed => "faulty, and a repair waits for your decision",
+            Sign::Repaired => "mended by an edit that was accepted",
+            Sign::Unchecked => "unchecked: it cannot be run or compared",
+            Sign::Unknown => "",
+        };
+        out.extend(entry(vec![Span::styled(text::fill(mark, 14), style)], what, columns, state));
+    }
+    let more = [
+        ("·", "only one side has something here"),
+        ("● │ ├ ╯", "a region in its lane; lanes are values that are read further down"),
+        ("┆", "a folded run of clean regions"),
+        ("isolated", "error of a region alone, relative to the source; the bar is logarithmic, from the floor to 1"),
+    ];
+    for (mark, what) in more {
+        out.extend(entry(vec![Span::styled(text::fill(mark, 14), theme.style(Role::Dim))], what, columns, state));
+    }
+    for group in Group::ALL {
+        out.push(Line::raw(""));
+        out.push(Line::styled(group.name(), theme.style(Role::Accent)));
+        for spec in COMMANDS.iter().filter(|s| s.group == group) {
+            let keys = state.keys.keys(spec.action).join(" ");
+            let possible = spec.action.possible(state);
+            let key = Span::styled(text::fill(&keys, 14), theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }));
+            out.extend(entry(vec![key], spec.help, columns, state));
+            if let Err(why) = possible {
+                out.extend(
+                    entry(vec![Span::raw(" ".repeat(14))], &format!("(not now: {why})"), columns, state)
+                        .into_iter()
+                        .map(|l| l.style(theme.style(Role::Faint))),
+                );
+            }
+        }
+    }
+    out
+}
+
+fn entry(first: Vec<Span<'static>>, what: &str, columns: usize, state: &State) -> Vec<Line<'static>> {
+    let style = state.theme.style(Role::Text);
+    let mut out: Vec<Line<'static>> = Vec::new();
+    for (i, part) in text::wrap(what, columns.saturating_sub(16).max(20)).into_iter().enumerate() {
+        let mut spans = if i == 0 { first.clone() } else { vec![Span::raw(" ".repeat(14))] };
+        spans.push(Span::raw(" "));
+        spans.push(Span::styled(part, style));
+        out.push(Line::from(spans));
+    }
+    out
+}

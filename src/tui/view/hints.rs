@@ -1,0 +1,66 @@
+//! One line that leads through a first repair.
+
+use super::put;
+use crate::session::{Load, Standing};
+use crate::tui::commands::Action;
+use crate::tui::state::State;
+use crate::tui::text;
+use crate::tui::theme::Role;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// What to do next, in one sentence.
+pub fn next(state: &State) -> String {
+    let snap = &state.snapshot;
+    let key = |a: Action| state.keys.key(a);
+    if matches!(snap.source, Load::Loading) || matches!(snap.target, Load::Loading) {
+        return "Two models of one network are being read: the source as it was, the target as a converter left it.".into();
+    }
+    if let Some(work) = &snap.work {
+        return match work.name {
+            "comparing images" => "Both models run on the same images; those on which their labels differ are flips.".into(),
+            "running the target again" => "The repair is in the model and in the log. Now all images are run again.".into(),
+            name if name.starts_with("trying") => "Each repair is tried on some images before you are asked about it.".into(),
+            _ => "Each region of the target runs alone on the source's values: only where an error arises, one shows.".into(),
+        };
+    }
+    let accepted = snap.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
+    match state.proposal().map(|p| &p.standing) {
+        _ if accepted && snap.images.flipped == 0 && snap.unsaved => {
+            format!(
+                "All labels agree. {} saves the repaired model beside the target, {} takes the repair back.",
+                key(Action::Save),
+                key(Action::Undo)
+            )
+        }
+        _ if accepted && snap.images.flipped == 0 => {
+            format!("Done and saved. {} leaves, {} goes back to the list.", key(Action::Quit), key(Action::Demos))
+        }
+        Some(Standing::Open) => format!(
+            "± marks the region that introduces the error. Read the proposal, then {} accepts it, {} rejects it.",
+            key(Action::Accept),
+            key(Action::Reject)
+        ),
+        Some(_) => format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo)),
+        None if snap.findings.is_some() && state.suspect_count() == 0 => {
+            format!("Nothing is wrong here: every region is at the floor. {} unfolds all of them.", key(Action::FoldAll))
+        }
+        None => {
+            format!("{} looks for the region that introduces the error, {} explains everything.", key(Action::Localize), key(Action::Help))
+        }
+    }
+}
+
+/// Draws the line.
+pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let away = format!("{} puts hints away ", state.keys.key(Action::Hints));
+    let room = (area.width as usize).saturating_sub(4);
+    let text = next(state);
+    let x = put(buffer, area, 1, 0, "→ ", theme.style(Role::Accent));
+    let end = put(buffer, area, x, 0, &text::clip(&text, room), theme.style(Role::Text));
+    let at = (area.width as usize).saturating_sub(text::width(&away));
+    if at > end + 2 {
+        put(buffer, area, at, 0, &away, theme.style(Role::Faint));
+    }
+}

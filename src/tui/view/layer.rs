@@ -1,0 +1,167 @@
+//! The selected row in detail: attributes and weights of both sides beside each other, differences first; then what flows out of it.
+
+use super::{lines, open_frame, put, title, wrapped};
+use crate::session::words::number;
+use crate::session::{Activations, Detail, Fact, Row};
+use crate::tui::layout::Panes;
+use crate::tui::state::{Pane, State};
+use crate::tui::text;
+use crate::tui::theme::Role;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+/// Draws the pane.
+pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let mut inner = open_frame(state, panes, Pane::Layer, area, vec![title(theme, "layer")], buffer);
+    inner.x += 1;
+    inner.width = inner.width.saturating_sub(1);
+    let (Some(at), Some(row)) = (state.graph.row(), state.row()) else {
+        put(buffer, inner, 0, 0, "no row is selected", theme.style(Role::Dim));
+        return;
+    };
+    let content = content(state, at, row, inner.width as usize);
+    lines(buffer, inner, &content, state.scroll[0]);
+}
+
+/// The lines of the pane, for so many columns.
+pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let name_width = (columns / 4).clamp(8, 14);
+    let side = columns.saturating_sub(name_width + 4) / 2;
+    let dim = theme.style(Role::Dim);
+    let pair = |name: &str, a: &str, b: &str, differs: bool, strong: bool| {
+        let style = theme.style(if differs {
+            Role::Bad
+        } else if strong {
+            Role::Text
+        } else {
+            Role::Dim
+        });
+        Line::from(vec![
+            Span::styled(text::fill(name, name_width), dim),
+            Span::raw(" "),
+            Span::styled(text::fill(a, side), style),
+            Span::styled(if differs { " ≠ " } else { "   " }, theme.style(Role::Bad)),
+            Span::styled(text::clip(b, side), style),
+        ])
+    };
+    let cell = |c: &Option<crate::session::Cell>, f: fn(&crate::session::Cell) -> &str| c.as_ref().map(f).unwrap_or("–").to_string();
+    let mut out = vec![pair("", "source", "target", false, false)];
+    out.push(pair("", &cell(&row.source, |c| &c.text), &cell(&row.target, |c| &c.text), false, true));
+    let names = [&state.derived.names[0], &state.derived.names[1]].map(|n| n.get(at).cloned().unwrap_or_default());
+    if names.iter().any(|n| !n.is_empty()) {
+        out.push(pair("name", &text::clip_start(&names[0], side), &text::clip_start(&names[1], side), false, false));
+    }
+    let shapes = (cell(&row.source, |c| &c.shape), cell(&row.target, |c| &c.shape));
+    if shapes.0.len() + shapes.1.len() > 2 {
+        out.push(pair("output", &shapes.0, &shapes.1, false, false));
+    }
+    let detail = state.snapshot.detail.as_ref().filter(|d| d.row == at);
+    if let Some(detail) = detail {
+        let (differ, same): (Vec<&Fact>, Vec<&Fact>) = detail.facts.iter().partition(|f| f.differs);
+        out.extend(differ.into_iter().chain(same).map(|f| pair(&f.name, &f.source, &f.target, f.differs, true)));
+    }
+    if !row.layout.is_empty() {
+        out.push(Line::from(vec![Span::styled(text::fill("layout", name_width), dim), Span::raw(format!(" axes {}", row.layout))]));
+    }
+    if !row.why.is_empty() {
+        out.extend(wrapped(&format!("unchecked: {}", row.why), columns, theme.style(Role::Warn)));
+    }
+    if let Some(error) = row.isolated {
+        let mut spans = vec![Span::styled("isolated ", dim), Span::raw(number(error))];
+        if let Some(accumulated) = row.accumulated {
+            spans.extend([Span::styled("   accumulated ", dim), Span::raw(number(accumulated))]);
+        }
+        if let Some((floor, _)) = state.snapshot.sheet.as_ref().and_then(|s| s.floor) {
+            spans.extend([Span::styled("   floor ", dim), Span::raw(number(floor))]);
+        }
+        out.push(Line::from(spans));
+    }
+    if let Some(detail) = detail {
+        out.extend(activations(state, detail, columns));
+    }
+    let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
+    if let Some(suspect) = suspect {
+        if let Some((right, of)) = suspect.splice {
+            let text = format!("with the source's value put in here, {right} of {of} flipped images come right");
+            out.extend(wrapped(&text, columns, theme.style(Role::Text)));
+        }
+        out.extend(suspect.evidence.iter().flat_map(|e| wrapped(&crate::model::harmless(e), columns, dim)));
+    }
+    out
+}
+
+fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let dim = theme.style(Role::Dim);
+    let mut out = Vec::new();
+    if let Some(problem) = &detail.problem {
+        return wrapped(problem, columns, theme.style(Role::Warn));
+    }
+    let Some(a) = &detail.activations else { return out };
+    let stats = |name: &str, s: &[f32; 4]| {
+        let text = format!("{} … {}  mean {}  sd {}", number(s[0]), number(s[1]), number(s[2]), number(s[3]));
+        Line::from(vec![Span::styled(text::fill(name, 9), dim), Span::raw(text)])
+    };
+    out.push(stats("source", &a.source));
+    out.push(stats("target", &a.target));
+    let room = columns.saturating_sub(10).min(32);
+    for (name, bins) in [("source", &a.bins[0]), ("target", &a.bins[1])] {
+        let bars: String = squeeze(bins, room).into_iter().map(text::spark).collect();
+        out.push(Line::from(vec![
+            Span::styled(text::fill(if name == "source" { "values" } else { "" }, 9), dim),
+            Span::raw(bars),
+            Span::styled(format!(" {name}"), dim),
+        ]));
+    }
+    if a.channels.len() > 1 {
+        out.push(heat_line(state, "channels", &a.channels, room.saturating_sub(10), &format!(" {}", a.channels.len())));
+    }
+    out.extend(map(state, a, columns));
+    if detail.images.len() > 1 {
+        let errors: Vec<f32> = detail.images.iter().map(|(_, e)| *e).collect();
+        out.push(heat_line(state, "images", &errors, room, ""));
+    }
+    out
+}
+
+/// One cell for each stretch of figures, as ink and as heat, relative to the largest.
+fn heat_line(state: &State, name: &str, of: &[f32], room: usize, after: &str) -> Line<'static> {
+    let theme = &state.theme;
+    let most = of.iter().copied().fold(0.0, f32::max);
+    let mut spans = vec![Span::styled(text::fill(name, 9), theme.style(Role::Dim))];
+    let relative: Vec<f64> = of.iter().map(|e| if most > 0.0 { f64::from(e / most) } else { 0.0 }).collect();
+    spans.extend(squeeze(&relative, room).into_iter().map(|level| Span::styled(text::shade(level).to_string(), theme.heat(level))));
+    spans.push(Span::styled(format!("{after} ≤ {}", number(most)), theme.style(Role::Dim)));
+    Line::from(spans)
+}
+
+/// The difference over the picture, two columns a value.
+fn map(state: &State, a: &Activations, columns: usize) -> Vec<Line<'static>> {
+    let Some((height, width, values)) = &a.map else { return Vec::new() };
+    let most = values.iter().copied().fold(0.0, f32::max);
+    if most <= 0.0 || *width * 2 > columns.saturating_sub(10) || *height > 16 {
+        return Vec::new();
+    }
+    let row = |y: usize| {
+        let mut spans = vec![Span::styled(text::fill(if y == 0 { "where" } else { "" }, 9), state.theme.style(Role::Dim))];
+        spans.extend(values[y * width..(y + 1) * width].iter().map(|v| {
+            let level = f64::from(v / most);
+            Span::styled(text::shade(level).to_string().repeat(2), state.theme.heat(level))
+        }));
+        Line::from(spans)
+    };
+    (0..*height).map(row).collect()
+}
+
+/// At most `room` figures, each the largest of its stretch.
+fn squeeze(of: &[f64], room: usize) -> Vec<f64> {
+    if of.len() <= room || room == 0 {
+        return of.to_vec();
+    }
+    (0..room)
+        .map(|i| of[i * of.len() / room..((i + 1) * of.len() / room).max(i * of.len() / room + 1)].iter().copied().fold(0.0, f64::max))
+        .collect()
+}

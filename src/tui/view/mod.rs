@@ -1,0 +1,155 @@
+//! Drawing: one file a pane. Nothing here changes the state.
+
+pub mod brief;
+pub mod demos;
+pub mod graph;
+pub mod header;
+pub mod help;
+pub mod hints;
+pub mod image;
+pub mod keybar;
+pub mod layer;
+pub mod log;
+pub mod palette;
+pub mod popup;
+pub mod proposal;
+pub mod strip;
+pub mod summary;
+pub mod tabs;
+
+use super::layout::{Panes, SMALLEST};
+use super::state::{Overlay, Pane, Screen, State};
+use super::text;
+use super::theme::{Role, Theme};
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Widget};
+
+/// Draws everything. The place of the text cursor, when there is one.
+pub fn draw(state: &State, buffer: &mut Buffer) -> Option<Position> {
+    let area = state.area().intersection(buffer.area);
+    let cursor = if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        too_small(area, buffer);
+        None
+    } else {
+        draw_in(state, buffer)
+    };
+    state.theme.finish(buffer);
+    cursor
+}
+
+fn too_small(area: Rect, buffer: &mut Buffer) {
+    let text = format!("fixcon needs {} x {} characters; this is {} x {}.", SMALLEST.0, SMALLEST.1, area.width, area.height);
+    for (i, line) in text::wrap(&text, area.width as usize).iter().enumerate() {
+        put(buffer, area, 0, i, line, Style::default());
+    }
+}
+
+fn draw_in(state: &State, buffer: &mut Buffer) -> Option<Position> {
+    let panes = Panes::new(state);
+    header::draw(state, panes.header, buffer);
+    if state.screen == Screen::Demos {
+        demos::draw(state, buffer);
+    }
+    if let Some(area) = panes.tabs {
+        tabs::draw(state, area, buffer);
+    }
+    for (pane, area) in &panes.shown {
+        match pane {
+            Pane::Graph => graph::draw(state, &panes, *area, buffer),
+            Pane::Image => image::draw(state, &panes, *area, buffer),
+            Pane::Layer => layer::draw(state, &panes, *area, buffer),
+            Pane::Proposal => proposal::draw(state, &panes, *area, buffer),
+            Pane::Log => log::draw(state, &panes, *area, buffer),
+        }
+    }
+    if let Some(area) = panes.brief {
+        brief::draw(state, area, buffer);
+    }
+    if let Some(area) = panes.hints {
+        hints::draw(state, area, buffer);
+    }
+    let cursor = keybar::draw(state, panes.keybar, buffer);
+    match &state.overlay {
+        None | Some(Overlay::Search { .. }) => cursor,
+        Some(Overlay::Help { top }) => {
+            help::draw(state, *top, buffer);
+            None
+        }
+        Some(Overlay::Palette { input, at }) => palette::draw(state, input, *at, buffer),
+        Some(Overlay::Summary) => {
+            summary::draw(state, buffer);
+            None
+        }
+        Some(other) => popup::draw(state, other, buffer),
+    }
+}
+
+/// Writes text at a place of an area, cut at its edges.
+pub(super) fn put(buffer: &mut Buffer, area: Rect, x: usize, y: usize, text: &str, style: Style) -> usize {
+    let area = area.intersection(buffer.area);
+    if y >= area.height as usize || x >= area.width as usize {
+        return x;
+    }
+    let room = area.width as usize - x;
+    let (end, _) = buffer.set_stringn(area.x + x as u16, area.y + y as u16, text, room, style);
+    usize::from(end - area.x)
+}
+
+/// Writes a styled line at a place of an area, cut at its edges.
+pub(super) fn put_line(buffer: &mut Buffer, area: Rect, y: usize, line: &Line<'_>) {
+    let area = area.intersection(buffer.area);
+    if y < area.height as usize {
+        buffer.set_line(area.x, area.y + y as u16, line, area.width);
+    }
+}
+
+/// Lays a style over part of a row.
+pub(super) fn paint(buffer: &mut Buffer, area: Rect, y: usize, style: Style) {
+    let area = area.intersection(buffer.area);
+    if y < area.height as usize {
+        buffer.set_style(Rect::new(area.x, area.y + y as u16, area.width, 1), style);
+    }
+}
+
+/// The frame of a pane; it shows where the keys go.
+pub(super) fn frame<'a>(state: &State, pane: Pane, title: Vec<Span<'a>>) -> Block<'a> {
+    let focused = state.focus == pane && state.overlay.is_none();
+    let theme = &state.theme;
+    let mut spans = vec![Span::raw(" ")];
+    spans.extend(title);
+    spans.push(Span::raw(" "));
+    Block::bordered()
+        .border_type(if focused { BorderType::Thick } else { BorderType::Plain })
+        .border_style(theme.style(if focused { Role::Accent } else { Role::Faint }))
+        .title(Line::from(spans))
+}
+
+/// Draws a frame where the layout has one, and gives the area inside.
+pub(super) fn open_frame(state: &State, panes: &Panes, pane: Pane, area: Rect, title: Vec<Span<'_>>, buffer: &mut Buffer) -> Rect {
+    if !panes.framed {
+        return area;
+    }
+    frame(state, pane, title).render(area, buffer);
+    super::layout::inside(area)
+}
+
+/// A title in the colour of titles.
+pub(super) fn title<'a>(theme: &Theme, text: impl Into<std::borrow::Cow<'a, str>>) -> Span<'a> {
+    Span::styled(text, theme.style(Role::Accent))
+}
+
+/// Lines in an area, from a first one on; gives how many there are.
+pub(super) fn lines(buffer: &mut Buffer, area: Rect, lines: &[Line<'_>], top: usize) {
+    let top = top.min(lines.len().saturating_sub(area.height as usize));
+    for (y, line) in lines.iter().skip(top).take(area.height as usize).enumerate() {
+        put_line(buffer, area, y, line);
+    }
+}
+
+/// Words in lines, all in one style.
+pub(super) fn wrapped(text: &str, columns: usize, style: Style) -> Vec<Line<'static>> {
+    text::wrap(text, columns).into_iter().map(|l| Line::styled(l, style)).collect()
+}

@@ -1,0 +1,48 @@
+//! Commands by a few of their letters.
+
+use super::popup::{line, window};
+use super::{paint, put};
+use crate::tui::state::State;
+use crate::tui::text;
+use crate::tui::theme::Role;
+use crate::tui::update::palette;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Position;
+use tui_input::Input;
+
+/// Draws the window.
+pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &state.theme;
+    let height = state.size.height.saturating_sub(4).min(22);
+    let area = window(state, 92, height, "commands", buffer);
+    let cursor = line(state, area, 0, ": ", input, buffer);
+    let found = palette(input.value());
+    let at = at.min(found.len().saturating_sub(1));
+    let rows = (area.height as usize).saturating_sub(2);
+    let top = (at + 1).saturating_sub(rows);
+    for (y, action) in found.iter().enumerate().skip(top).take(rows) {
+        let spec = action.spec();
+        let possible = action.possible(state);
+        let line = 2 + y - top;
+        let role = if possible.is_ok() { Role::Text } else { Role::Faint };
+        put(buffer, area, 2, line, &text::clip(spec.short, 18), theme.style(role));
+        put(
+            buffer,
+            area,
+            21,
+            line,
+            &text::clip(&state.keys.keys(*action).join(" "), 12),
+            theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }),
+        );
+        let why = possible.err().map(|w| format!("not now: {w}")).unwrap_or_else(|| spec.help.to_string());
+        put(buffer, area, 34, line, &text::clip(&why, (area.width as usize).saturating_sub(34)), theme.style(Role::Dim));
+        if y == at {
+            paint(buffer, area, line, theme.style(Role::Selected));
+            put(buffer, area, 0, line, "▶", theme.style(Role::Accent));
+        }
+    }
+    if found.is_empty() {
+        put(buffer, area, 2, 2, "no command matches", theme.style(Role::Dim));
+    }
+    Some(cursor)
+}

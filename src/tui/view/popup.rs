@@ -1,0 +1,119 @@
+//! Small windows that ask for something.
+
+use super::{paint, put};
+use crate::tui::layout::{centred, inside};
+use crate::tui::state::{Overlay, State};
+use crate::tui::text;
+use crate::tui::theme::Role;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, BorderType, Clear, Widget};
+use tui_input::Input;
+
+/// A window in the middle of the screen, emptied, with a frame; gives the area inside.
+pub fn window(state: &State, width: u16, height: u16, title: &str, buffer: &mut Buffer) -> Rect {
+    let area = centred(state.area(), width, height);
+    Clear.render(area, buffer);
+    Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(state.theme.style(Role::Accent))
+        .title(Line::styled(format!(" {title} "), state.theme.style(Role::Accent)))
+        .render(area, buffer);
+    let inner = inside(area);
+    Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+}
+
+/// A line to type in; gives the place of the cursor.
+pub fn line(state: &State, area: Rect, y: usize, prompt: &str, input: &Input, buffer: &mut Buffer) -> Position {
+    let x = put(buffer, area, 0, y, prompt, state.theme.style(Role::Key));
+    let room = (area.width as usize).saturating_sub(x + 1);
+    let scroll = input.visual_scroll(room);
+    let mut skipped = 0;
+    let visible: String = input
+        .value()
+        .chars()
+        .skip_while(|c| {
+            let skip = skipped < scroll;
+            skipped += text::width(c.encode_utf8(&mut [0; 4]));
+            skip
+        })
+        .collect();
+    put(buffer, area, x, y, &visible, state.theme.style(Role::Text));
+    let at = x + input.visual_cursor().saturating_sub(scroll).min(room);
+    Position::new(area.x + at as u16, area.y + y as u16)
+}
+
+/// Draws one of the small windows.
+pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &state.theme;
+    let dim = theme.style(Role::Dim);
+    match overlay {
+        Overlay::Note { input, .. } => {
+            let area = window(state, 64, 6, "reject this proposal", buffer);
+            put(buffer, area, 0, 0, "Why? The note goes into the log; it may be empty.", dim);
+            let cursor = line(state, area, 1, "> ", input, buffer);
+            put(buffer, area, 0, 3, "enter rejects   esc leaves it open", dim);
+            Some(cursor)
+        }
+        Overlay::Edit { input, .. } => {
+            let area = window(state, 64, 6, "another value", buffer);
+            put(buffer, area, 0, 0, "It is tried before it is shown; nothing is decided yet.", dim);
+            let cursor = line(state, area, 1, "> ", input, buffer);
+            put(buffer, area, 0, 3, "enter proposes it   esc goes back", dim);
+            Some(cursor)
+        }
+        Overlay::Write { input, row } => {
+            let area = window(state, 72, 6, "own edit of the target's node", buffer);
+            let node = state.derived.names[1].get(*row).cloned().unwrap_or_default();
+            put(buffer, area, 0, 0, &text::clip_start(&node, area.width as usize), dim);
+            let cursor = line(state, area, 1, "> ", input, buffer);
+            put(buffer, area, 0, 3, "name = value   enter proposes it   esc goes back", dim);
+            Some(cursor)
+        }
+        Overlay::Resume => {
+            let area = window(state, 70, 8, "cut short", buffer);
+            let (path, count) = state.snapshot.resumable.clone().unwrap_or_default();
+            let repairs = if count == 1 { "1 accepted repair".to_string() } else { format!("{count} accepted repairs") };
+            put(buffer, area, 0, 0, &format!("An earlier session ended with {repairs} in no file:"), theme.style(Role::Text));
+            put(buffer, area, 0, 1, &text::clip_start(&path.display().to_string(), area.width as usize), dim);
+            for (y, (key, what)) in [("r", "go on with it"), ("n", "begin anew; its log stays as it is")].into_iter().enumerate() {
+                put(buffer, area, 0, 3 + y, key, theme.style(Role::Key));
+                put(buffer, area, 5, 3 + y, what, theme.style(Role::Text));
+            }
+            None
+        }
+        Overlay::Path { input, error } => {
+            let area = window(state, 76, 6, "open a case file", buffer);
+            put(buffer, area, 0, 0, "Path of a case.toml", dim);
+            let cursor = line(state, area, 1, "> ", input, buffer);
+            match error {
+                Some(why) => put(buffer, area, 0, 3, &text::clip(why, area.width as usize), theme.style(Role::Bad)),
+                None => put(buffer, area, 0, 3, "enter opens   esc goes back", dim),
+            };
+            Some(cursor)
+        }
+        Overlay::Choose { title, items, at } => {
+            let width = items.iter().map(|(t, _)| text::width(t)).max().unwrap_or(10).clamp(24, 70) as u16 + 8;
+            let area = window(state, width, items.len() as u16 + 2, title, buffer);
+            for (y, (text, _)) in items.iter().enumerate() {
+                put(buffer, area, 2, y, &text::clip(text, (area.width as usize).saturating_sub(2)), theme.style(Role::Text));
+                if y == *at {
+                    paint(buffer, area, y, theme.style(Role::Selected));
+                    put(buffer, area, 0, y, "▶", theme.style(Role::Accent));
+                }
+            }
+            None
+        }
+        Overlay::ConfirmQuit => {
+            let area = window(state, 52, 7, "not saved", buffer);
+            put(buffer, area, 0, 0, "The accepted repairs are not in a file yet.", theme.style(Role::Text));
+            for (y, (key, what)) in [("w", "save and leave"), ("q", "leave without saving"), ("esc", "stay")].into_iter().enumerate() {
+                put(buffer, area, 0, 2 + y, key, theme.style(Role::Key));
+                put(buffer, area, 5, 2 + y, what, theme.style(Role::Text));
+            }
+            None
+        }
+        _ => None,
+    }
+}

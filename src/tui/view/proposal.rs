@@ -1,0 +1,167 @@
+//! What is wrong with the suspect, the edit that would mend it, its evidence, and what has been decided.
+
+use super::{lines, open_frame, title, wrapped};
+use crate::localize::{Outcome, Suspect};
+use crate::session::words::number;
+use crate::session::{DiffLine, Load, Proposal, Snapshot, Standing};
+use crate::tui::layout::Panes;
+use crate::tui::state::{Pane, State};
+use crate::tui::theme::{Role, Theme};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+/// Draws the pane.
+pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let count = state.alternatives().len();
+    let heading = if count > 1 { format!("proposal {} of {count}", state.alternative.min(count - 1) + 1) } else { "proposal".into() };
+    let mut inner = open_frame(state, panes, Pane::Proposal, area, vec![title(theme, heading)], buffer);
+    inner.x += 1;
+    inner.width = inner.width.saturating_sub(2);
+    let content = content(state, inner.width as usize);
+    lines(buffer, inner, &content, state.scroll[1]);
+}
+
+/// The lines of the pane, for so many columns.
+pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let suspect = state.snapshot.findings.as_ref().and_then(|f| f.suspects.get(state.suspect));
+    let mut out = Vec::new();
+    let Some(proposal) = state.proposal() else {
+        let Some(suspect) = suspect else { return nothing(state, columns) };
+        out.extend(diagnosis(theme, Some(suspect), &suspect.words, None, columns));
+        out.extend(suspect.evidence.iter().flat_map(|e| wrapped(&crate::model::harmless(e), columns, theme.style(Role::Dim))));
+        if state.snapshot.work.is_none() {
+            out.push(Line::styled("no repair of this is known", theme.style(Role::Warn)));
+        }
+        return out;
+    };
+    out.extend(diagnosis(theme, suspect, &proposal.words, Some(proposal), columns));
+    for line in &proposal.diff {
+        let (sign, text, role) = match line {
+            DiffLine::Place(t) => ("  ", t, Role::Dim),
+            DiffLine::Removed(t) => ("  - ", t, Role::Bad),
+            DiffLine::Added(t) => ("  + ", t, Role::Good),
+            DiffLine::Same(t) => ("    ", t, Role::Text),
+        };
+        out.push(Line::styled(crate::tui::text::clip(&format!("{sign}{text}"), columns), theme.style(role)));
+    }
+    out.push(Line::from(evidence(theme, proposal, "     ")));
+    let equivalents = suspect.map_or(&[][..], |s| &s.equivalents);
+    if !equivalents.is_empty() {
+        let names: Vec<&str> = equivalents.iter().map(|k| k.id()).collect();
+        out.push(Line::styled(format!("equally well described as {}", names.join(", ")), theme.style(Role::Dim)));
+    }
+    out.extend(proposal.known.iter().map(|k| Line::styled(format!("known: {k}"), theme.style(Role::Dim))));
+    for (i, other) in state.alternatives().iter().enumerate().filter(|(_, p)| p.id != proposal.id) {
+        let flips = other.flips.map(|(a, b)| format!("   {a} → {b}")).unwrap_or_default();
+        let safety = if other.safe { "" } else { "   last resort" };
+        let text = format!("{}  {}{flips}{safety}", i + 1, other.title);
+        out.push(Line::styled(crate::tui::text::clip(&text, columns), theme.style(Role::Dim)));
+    }
+    out
+}
+
+/// Kind, words, and at the right what the edit touches.
+fn diagnosis(theme: &Theme, suspect: Option<&Suspect>, words: &str, proposal: Option<&Proposal>, columns: usize) -> Vec<Line<'static>> {
+    let kind = proposal.and_then(|p| p.kind).or(suspect.and_then(|s| s.kind));
+    let category = proposal.map(|p| p.category).or(suspect.map(|s| s.category)).map(|c| c.id()).unwrap_or_default();
+    let name = kind.map_or_else(|| category.to_string(), |k| k.id().to_string());
+    let mut right = Vec::new();
+    if let Some(p) = proposal {
+        right.push(standing(theme, p));
+        right.push(Span::styled(if p.safe { "safe" } else { "last resort" }, theme.style(if p.safe { Role::Good } else { Role::Warn })));
+        right.push(Span::styled(format!(" · {}", p.touches), theme.style(Role::Dim)));
+    }
+    let right_width: usize = right.iter().map(Span::width).sum();
+    let indent = crate::tui::text::width(&name) + 2;
+    let room = columns.saturating_sub(indent + right_width + 2).max(16);
+    let words = crate::model::harmless(words);
+    let mut out = Vec::new();
+    for (i, text) in crate::tui::text::wrap(&words, room).into_iter().enumerate() {
+        if i > 0 {
+            out.push(Line::raw(format!("{}{text}", " ".repeat(indent))));
+            continue;
+        }
+        let gap = columns.saturating_sub(indent + crate::tui::text::width(&text) + right_width);
+        let mut spans =
+            vec![Span::styled(name.clone(), theme.style(Role::Proposed)), Span::raw("  "), Span::raw(text), Span::raw(" ".repeat(gap))];
+        spans.append(&mut right);
+        out.push(Line::from(spans));
+    }
+    out
+}
+
+/// What has become of a proposal, in a word; nothing while it is open.
+pub fn standing(theme: &Theme, p: &Proposal) -> Span<'static> {
+    match &p.standing {
+        Standing::Open => Span::raw(""),
+        Standing::Accepted => Span::styled("✓ accepted   ", theme.style(Role::Good)),
+        Standing::Rejected(note) if note.is_empty() => Span::styled("✗ rejected   ", theme.style(Role::Bad)),
+        Standing::Rejected(note) => Span::styled(format!("✗ rejected: {}   ", crate::tui::text::clip(note, 30)), theme.style(Role::Bad)),
+        Standing::Skipped => Span::styled("put off   ", theme.style(Role::Warn)),
+        Standing::Undone => Span::styled("taken back   ", theme.style(Role::Warn)),
+    }
+}
+
+/// One line of figures.
+pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'static>> {
+    let mut out = Vec::new();
+    let mut part = |label: &str, value: String, role: Role, after: String| {
+        if !out.is_empty() {
+            out.push(Span::raw(gap));
+        }
+        out.push(Span::styled(format!("{label} "), theme.style(Role::Dim)));
+        out.push(Span::styled(value, theme.style(role)));
+        out.push(Span::styled(after, theme.style(Role::Dim)));
+    };
+    if let Some((before, after)) = p.region {
+        part(
+            "this region",
+            format!("{} → {}", number(before), number(after)),
+            if after < before { Role::Good } else { Role::Warn },
+            String::new(),
+        );
+    }
+    if let Some((before, after)) = p.flips {
+        part("flipped", format!("{before} → {after}"), if after < before { Role::Good } else { Role::Warn }, format!(" of {before} tried"));
+    }
+    match p.breaks {
+        Some((0, of)) => part("breaks", "none".into(), Role::Good, format!(" of {of} that agreed")),
+        Some((n, of)) => part("breaks", n.to_string(), Role::Bad, format!(" of {of} that agreed")),
+        None => {}
+    }
+    out
+}
+
+/// What there is to say when no suspect is at hand.
+fn nothing(state: &State, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let snap: &Snapshot = &state.snapshot;
+    let mut out = Vec::new();
+    match &snap.findings {
+        Some(findings) if findings.outcome == Outcome::Clean => {
+            out.push(Line::styled("No region stands above the floor: nothing to repair.", theme.style(Role::Good)));
+            out.push(Line::styled(
+                format!("floor {}, threshold {}", number(findings.floor), number(findings.threshold)),
+                theme.style(Role::Dim),
+            ));
+        }
+        Some(_) => out.push(Line::raw("No suspect.")),
+        None => {
+            let failed =
+                [&snap.source, &snap.target].into_iter().find_map(|l| if let Load::Failed(why) = l { Some(why.clone()) } else { None });
+            let text = match (&snap.work, failed.or_else(|| snap.does_not_run.clone())) {
+                (Some(work), _) => format!("{} …", work.name),
+                (None, Some(why)) => why,
+                (None, None) => "Faults were not looked for yet.".into(),
+            };
+            out.extend(wrapped(&text, columns, theme.style(Role::Dim)));
+        }
+    }
+    if let Some(findings) = &snap.findings {
+        out.extend(findings.notes.iter().flat_map(|n| wrapped(&crate::model::harmless(n), columns, theme.style(Role::Text))));
+    }
+    out
+}

@@ -1,0 +1,134 @@
+//! Damaged images, case files and tensor files: errors, never a panic.
+
+use super::root;
+use fixcon::dataset::{Alpha, CaseFile, ImageSet, Picture, RecipeKeys};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::fs;
+
+/// One of the ways in which files go bad.
+fn damage(bytes: &[u8], rng: &mut SmallRng) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    match rng.random_range(0..4) {
+        0 => out.truncate(rng.random_range(0..=bytes.len())),
+        1 => {
+            for _ in 0..rng.random_range(1..8) {
+                let at = rng.random_range(0..out.len());
+                out[at] ^= 1 << rng.random_range(0..8);
+            }
+        }
+        2 => {
+            // Sizes are in the first bytes of most formats.
+            let at = rng.random_range(0..out.len().min(40));
+            let end = (at + 4).min(out.len());
+            out[at..end].fill(0xff);
+        }
+        _ => {
+            let (a, b) = (rng.random_range(0..out.len()), rng.random_range(0..out.len()));
+            out.drain(a.min(b)..a.max(b));
+        }
+    }
+    out
+}
+
+#[test]
+fn damaged_images_are_errors() {
+    let mut rng = SmallRng::seed_from_u64(7);
+    let mut refused = 0;
+    for entry in fs::read_dir(root().join("tests/data/images")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for _ in 0..60 {
+            match Picture::decode(&damage(&bytes, &mut rng), Alpha::Drop) {
+                Ok(picture) => assert_eq!(picture.rgb.len(), picture.width * picture.height * 3),
+                Err(why) => {
+                    assert!(!why.contains("gave up"), "a decoder panicked");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn a_picture_that_claims_to_be_huge_is_refused() {
+    let mut png = fs::read(root().join("tests/data/images/rgb.png")).unwrap();
+    png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    // The checksum of the header, so that it is the size and nothing else that is refused.
+    let crc = crc32(&png[12..29]);
+    png[29..33].copy_from_slice(&crc.to_be_bytes());
+    let why = Picture::decode(&png, Alpha::Drop).unwrap_err();
+    assert!(why.contains("65536 x 65536") && why.contains("limit"), "{why}");
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, b| (0..8).fold(crc ^ u32::from(*b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg())))
+}
+
+#[test]
+fn damaged_case_files_are_errors_in_words() {
+    let text = fs::read(root().join("sample_models/cases/1-mobilenet-pads/case.toml")).unwrap();
+    let mut rng = SmallRng::seed_from_u64(11);
+    let mut parsed = 0;
+    for _ in 0..3000 {
+        let damaged = damage(&text, &mut rng);
+        let Ok(text) = std::str::from_utf8(&damaged) else { continue };
+        match CaseFile::parse(text) {
+            Ok(case) => {
+                parsed += 1;
+                // Whatever can be read can be written and read again, and its recipe is refused or usable.
+                assert_eq!(CaseFile::parse(&case.to_toml()).unwrap(), case);
+                for keys in [case.source.preprocess, case.target.preprocess].into_iter().flatten() {
+                    let _ = keys.resolve();
+                }
+            }
+            Err(why) => assert!(!why.is_empty() && !why.contains('\n'), "{why}"),
+        }
+    }
+    assert!(parsed > 50, "{parsed}");
+}
+
+#[test]
+fn recipes_that_would_make_no_sense_are_refused() {
+    for (text, word) in [
+        ("size = [0, 10]", "size"),
+        ("size = [40000, 10]", "size"),
+        ("size = [20000, 20000]", "size"),
+        ("resize_to = 0", "resize_to"),
+        ("scale = 0.0", "scale"),
+        ("scale = 1e-50", "scale"),
+        ("scale = nan", "scale"),
+        ("std = [1.0, 0.0, 1.0]", "std"),
+        ("mean = [1.0, 2.0]", "mean"),
+        ("mean = [inf, 0.0, 0.0]", "mean"),
+        ("preset = \"no such\"", "preset"),
+    ] {
+        let keys: RecipeKeys = toml::from_str(text).unwrap();
+        let why = keys.resolve().unwrap_err().to_string();
+        assert!(why.contains(word), "{text}: {why}");
+    }
+}
+
+#[test]
+fn damaged_tensor_files_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let npz = fs::read(root().join("tests/data/pillow.npz")).unwrap();
+    let mut npy = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
+    npy.extend(format!("{:<69}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }").bytes());
+    npy.extend([0u8; 24]);
+    let open = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        ImageSet::open(&path, None, None).map(|s| s.len())
+    };
+    assert_eq!(open("good.npy", &npy).unwrap(), 2);
+    let huge = String::from_utf8_lossy(&npy).replace("(2, 3)", "(9999999999999, 99999999)");
+    assert!(open("huge.npy", huge.as_bytes()).is_err());
+    let mut rng = SmallRng::seed_from_u64(3);
+    for _ in 0..300 {
+        let _ = open("a.npy", &damage(&npy, &mut rng));
+    }
+    for _ in 0..20 {
+        let _ = open("a.npz", &damage(&npz, &mut rng));
+    }
+}

@@ -1,0 +1,273 @@
+//! The screen of the real program, end to end.
+#![cfg(unix)]
+
+mod terminal;
+
+use std::time::{Duration, Instant};
+use terminal::{Terminal, copy, sample};
+
+fn debug(case: &str, cols: u16, rows: u16) -> Terminal {
+    Terminal::start(cols, rows, &["debug", &sample(case).to_string_lossy()])
+}
+
+/// The terminal is as it was found.
+fn assert_restored(terminal: &Terminal) {
+    assert_eq!(terminal.modes(), (false, false), "cursor hidden, alternate screen");
+    let bytes = terminal.bytes();
+    let has = |wanted: &[u8]| bytes.windows(wanted.len()).any(|w| w == wanted);
+    assert!(has(b"\x1b[?1000l") && has(b"\x1b[?2004l"), "mouse and paste modes are off");
+}
+
+#[test]
+fn the_list_of_demonstrations_leads_to_flipped_images() {
+    let mut terminal = Terminal::start(80, 24, &[]);
+    terminal.wait_for("MobileNet, Keras");
+    terminal.press("\r");
+    terminal.until("flips", |text| text.contains(" flipped") && text.contains("Conv"));
+    terminal.press("\t");
+    terminal.wait_for("labels differ");
+    terminal.wait_for("image 1 of");
+    terminal.press("]");
+    terminal.wait_for("image 2 of");
+    terminal.press("[[");
+    terminal.until("the last image", |text| text.contains("image ") && !text.contains("image 1 of") && !text.contains("image 2 of"));
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    assert_restored(&terminal);
+}
+
+#[test]
+fn keys_are_answered_while_models_load() {
+    let terminal = debug("1-", 120, 40);
+    terminal.wait_for("fixcon");
+    // At once, whatever the engine does.
+    terminal.press("?");
+    terminal.wait_for("Signs between the graphs");
+    terminal.press("\x1b");
+    terminal.wait_gone("Signs between the graphs");
+    terminal.press(":");
+    terminal.wait_for("commands");
+    terminal.press("quit");
+    terminal.wait_for("leave; asks when something is not saved");
+    terminal.press("\x1b");
+    terminal.wait_for("source");
+    terminal.wait_for("target");
+}
+
+#[test]
+fn any_size_is_survived() {
+    let mut terminal = debug("2-", 120, 40);
+    terminal.wait_for(" flipped");
+    for (cols, rows) in [(10, 4), (1, 1), (80, 24), (3, 60), (200, 60), (160, 50)] {
+        terminal.resize(cols, rows);
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    terminal.wait_for("proposal");
+    terminal.wait_for("layer");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    assert_restored(&terminal);
+}
+
+#[test]
+fn search_goes_to_the_row() {
+    let terminal = debug("2-", 120, 40);
+    terminal.wait_for("suspect 1");
+    terminal.press("/gemm");
+    terminal.wait_for("enter keeps");
+    terminal.press("\r");
+    terminal.until("the cursor on the Gemm", |text| text.lines().any(|l| l.contains("▶") && l.contains("Gemm")));
+    terminal.press("/nowhere-at-all");
+    terminal.wait_for("nowhere-at-all");
+    terminal.press("\r");
+    terminal.press("n");
+    terminal.wait_for("is nowhere in the two graphs");
+}
+
+/// From the case on the screen to the saved model and back from its log.
+fn repaired(cols: u16, rows: u16) {
+    let (_folder, case) = copy("1-");
+    let mut terminal = Terminal::start(cols, rows, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("LH-PADS");
+    terminal.wait_for("breaks none");
+    terminal.press("a");
+    terminal.wait_for("all labels agree");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.press("w");
+    terminal.wait_for("saved as");
+    terminal.press("\x1b");
+    terminal.wait_gone("back to the graphs");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let log = case.join("target.fixcon.jsonl");
+    let replayed = fixcon::audit::replay(&log, None).expect("it replays");
+    assert!(replayed.is_same() && replayed.checks.len() == 1 && !replayed.unsaved);
+    assert_eq!(replayed.is_file_same(&log), Some(true));
+}
+
+#[test]
+fn a_repair_on_a_small_screen() {
+    repaired(80, 24);
+}
+
+#[test]
+fn a_repair_on_a_large_screen() {
+    repaired(160, 50);
+}
+
+#[test]
+fn a_rejection_with_a_note_an_undo_and_an_own_edit() {
+    let (_folder, case) = copy("1-");
+    let mut terminal = Terminal::start(140, 40, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("r");
+    terminal.wait_for("The note goes into the log");
+    terminal.press("want to see it wrong first\r");
+    terminal.wait_for("rejected: want to see");
+    terminal.press("u");
+    terminal.wait_gone("rejected: want to see");
+    terminal.press("a");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.wait_for("back to the graphs");
+    terminal.press("\x1b");
+    terminal.press("u");
+    terminal.wait_for("10 of 100 flipped");
+    terminal.wait_for("taken back");
+    // The same by an edit of one's own.
+    terminal.settle();
+    terminal.press("E");
+    terminal.wait_for("own edit of the target's node");
+    terminal.wait_for("pads = [1, 1, 1, 1]");
+    terminal.press("\x15pads = [0,0,1,1]\r");
+    terminal.wait_for("by hand");
+    terminal.press("a");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.press("\x1b");
+    terminal.press("w");
+    terminal.wait_for("not saved");
+    terminal.wait_gone("not saved");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let log = case.join("target.fixcon.jsonl");
+    let text = std::fs::read_to_string(&log).expect("a log");
+    assert!(text.contains("want to see it wrong first") && text.contains("\"undone\"") && text.contains("by hand"), "{text}");
+    assert!(fixcon::audit::replay(&log, None).expect("it replays").is_same());
+}
+
+#[test]
+fn what_was_accepted_before_a_kill_is_there_again() {
+    let (_folder, case) = copy("1-");
+    let terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("a");
+    terminal.wait_for("accepted");
+    terminal.wait_for("10 → 0 of 100");
+    let killed = std::process::Command::new("sh").args(["-c", &format!("kill -9 {}", terminal.pid())]).status();
+    assert!(killed.is_ok_and(|s| s.success()));
+    drop(terminal);
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("An earlier session ended with 1 accepted repair");
+    terminal.press("r");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.wait_for("back to the graphs");
+    terminal.press("w");
+    terminal.wait_for("saved as");
+    terminal.press("\x1b");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let log = case.join("target.fixcon.jsonl");
+    assert!(fixcon::audit::replay(&log, None).expect("it replays").is_same());
+}
+
+#[test]
+fn ctrl_c_gives_the_terminal_back() {
+    let mut terminal = debug("1-", 80, 24);
+    terminal.wait_for("fixcon");
+    terminal.press("\x03");
+    assert_eq!(terminal.end().exit_code(), 0);
+    assert_restored(&terminal);
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back() {
+    let mut terminal = debug("1-", 80, 24);
+    terminal.wait_for("graph");
+    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {}", terminal.pid())]).status();
+    assert!(sent.is_ok_and(|s| s.success()));
+    terminal.end();
+    assert_restored(&terminal);
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn a_panic_gives_the_terminal_back_and_is_told() {
+    let case = sample("1-").to_string_lossy().into_owned();
+    let mut terminal = Terminal::with(80, 24, env!("CARGO_BIN_EXE_fixcon"), &["debug", &case], &[("FIXCON_TEST_PANIC", "f12")]);
+    terminal.wait_for("graph");
+    terminal.settle();
+    terminal.press("\x1b[24~");
+    assert_ne!(terminal.end().exit_code(), 0);
+    assert_restored(&terminal);
+    terminal.wait_for("a panic was asked for");
+}
+
+#[test]
+fn a_case_that_is_not_there_is_an_error_on_the_screen_and_the_session_goes_on() {
+    let mut terminal = Terminal::start(100, 30, &["debug", "no/such/case.toml"]);
+    terminal.wait_for("no/such/case.toml");
+    terminal.wait_for("No such file");
+    terminal.press("D");
+    terminal.wait_for("what you will see");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+}
+
+#[test]
+fn the_job_can_be_stopped_and_goes_on() {
+    if !std::path::Path::new("/bin/bash").exists() {
+        return;
+    }
+    // Only a shell with job control can stop and continue a job.
+    let case = sample("1-").to_string_lossy().into_owned();
+    let terminal = Terminal::with(100, 30, "/bin/bash", &["--norc", "--noprofile", "-i"], &[("PS1", "ready> ")]);
+    terminal.wait_for("ready>");
+    terminal.press(&format!("{} debug {case}\r", env!("CARGO_BIN_EXE_fixcon")));
+    terminal.until("the screen", |t| t.contains("graph") && t.contains("flipped"));
+    terminal.settle();
+    terminal.press("\x1a");
+    terminal.wait_for("Stopped");
+    assert!(!terminal.modes().1, "the alternate screen is gone");
+    terminal.press("fg\r");
+    terminal.until("the screen again", |t| t.contains("graph") && t.contains("flipped"));
+    terminal.press("q");
+    terminal.until("the shell again", |t| !t.contains("graph │"));
+    terminal.press("echo all-$((1+1))-well\r");
+    terminal.wait_for("all-2-well");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_screen_takes_no_time() {
+    let terminal = debug("2-", 120, 40);
+    terminal.wait_for(" of 100 flipped");
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", terminal.pid())).expect("it runs");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time")
+    };
+    // Until the engine has nothing more to do.
+    let mut before = ticks();
+    let end = Instant::now() + terminal::PATIENCE;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = ticks();
+        if now == before {
+            break;
+        }
+        assert!(Instant::now() < end, "it never comes to rest");
+        before = now;
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    // Hundredths of a second.
+    assert!(ticks() - before <= 1, "{} ticks in two idle seconds", ticks() - before);
+}

@@ -1,0 +1,110 @@
+//! Localising and mending the sample models, as a user of the commands sees it.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models")
+}
+
+/// All cases with what the manifest says of them.
+fn cases() -> Vec<Value> {
+    let text = std::fs::read_to_string(root().join("manifest.json")).expect("the manifest is there");
+    let manifest: Value = serde_json::from_str(&text).expect("the manifest is JSON");
+    manifest["cases"].as_array().expect("it lists cases").clone()
+}
+
+fn case_file(case: &Value) -> PathBuf {
+    root().join("cases").join(case["id"].as_str().expect("a case has an id")).join("case.toml")
+}
+
+fn fixcon(args: &[&str], case: &Path, threads: &str) -> Value {
+    let mut command = Command::cargo_bin("fixcon").expect("the program is built");
+    let output = command.args(args).args(["--threads", threads, "--json", "--quiet", "--case"]).arg(case).output().expect("it runs");
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{}: {e}: {}", case.display(), String::from_utf8_lossy(&output.stderr)))
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_array().map(|a| a.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+/// Whether a suspect names the place of a fault: a node or tensor of it, or for the input its category.
+fn names_place(suspect: &Value, fault: &Value) -> bool {
+    let input = matches!(fault["category"].as_str(), Some("PP" | "ID"));
+    let truth: Vec<&str> = names(&fault["nodes"]).into_iter().chain(names(&fault["tensors"])).collect();
+    let said = names(&suspect["target_nodes"]).into_iter().chain(names(&suspect["target_tensors"]));
+    (input && suspect["category"] == fault["category"]) || said.into_iter().any(|n| truth.contains(&n))
+}
+
+#[test]
+fn clean_conversions_have_no_suspect() {
+    for case in cases().iter().filter(|c| c["class"] == "clean") {
+        let found = fixcon(&["localize"], &case_file(case), "0");
+        assert_eq!(found["verdict"], "clean", "{}", case["id"]);
+        assert_eq!(found["suspects"].as_array().map(Vec::len), Some(0), "{}", case["id"]);
+        let unchecked: Vec<&Value> = found["regions"].as_array().into_iter().flatten().filter(|r| r["verdict"] != "clean").collect();
+        assert!(unchecked.is_empty(), "{}: {unchecked:?}", case["id"]);
+    }
+}
+
+#[test]
+fn the_first_suspect_names_the_place_of_a_fault() {
+    let faulty: Vec<Value> = cases().into_iter().filter(|c| c["faults"].as_array().is_some_and(|f| !f.is_empty())).collect();
+    assert!(faulty.len() >= 12);
+    let mut missed = Vec::new();
+    for case in &faulty {
+        let found = fixcon(&["localize"], &case_file(case), "0");
+        let faults = case["faults"].as_array().cloned().unwrap_or_default();
+        let suspects = found["suspects"].as_array().cloned().unwrap_or_default();
+        if !suspects.first().is_some_and(|s| faults.iter().any(|f| names_place(s, f))) {
+            missed.push(format!("{}: {:?}", case["id"], suspects.first().map(|s| (s["kind"].clone(), s["target_nodes"].clone()))));
+        }
+        assert!(
+            faults.iter().all(|f| suspects.iter().any(|s| names_place(s, f))) || !missed.is_empty(),
+            "{}: not all faults are found",
+            case["id"]
+        );
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn repairs_reach_zero_flips_and_replay_to_the_same_digest_on_one_thread_and_on_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chosen = ["1-mobilenet-pads", "3-inception-two-faults", "5-resnet-unloadable", "4-vit-preprocessing", "13-inception-layout"];
+    for case in cases().iter().filter(|c| chosen.contains(&c["id"].as_str().unwrap_or_default())) {
+        let id = case["id"].as_str().expect("a case has an id");
+        let mut digests = Vec::new();
+        for threads in ["1", "2"] {
+            let model = folder.path().join(format!("{id}-{threads}.onnx"));
+            let log = folder.path().join(format!("{id}-{threads}.jsonl"));
+            let (model, log) = (model.to_str().expect("a plain path"), log.to_str().expect("a plain path"));
+            let done = fixcon(&["repair", "--yes", "--output", model, "--audit-log", log], &case_file(case), threads);
+            assert_eq!(done["final_mismatches"], 0, "{id}: {done}");
+            let replayed = Command::cargo_bin("fixcon")
+                .expect("the program is built")
+                .args(["replay", log, "--threads", threads])
+                .output()
+                .expect("it runs");
+            assert!(replayed.status.success(), "{id}: {}", String::from_utf8_lossy(&replayed.stdout));
+            // The log's name is in the model's metadata, so the edits are what can be compared.
+            digests.push(done["accepted"].as_array().map(|a| a.iter().map(|e| e["edit"].to_string()).collect::<Vec<_>>()));
+        }
+        assert_eq!(digests[0], digests[1], "{id}: another repair on two threads");
+    }
+}
+
+#[test]
+fn what_exists_is_not_replaced_without_being_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = folder.path().join("there.onnx");
+    std::fs::write(&model, "mine").expect("written");
+    let case = root().join("cases/1-mobilenet-pads/case.toml");
+    let mut command = Command::cargo_bin("fixcon").expect("the program is built");
+    let output = command.args(["repair", "--yes", "--quiet", "--output"]).arg(&model).arg("--case").arg(&case).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--force"));
+    assert_eq!(std::fs::read_to_string(&model).expect("it is there"), "mine");
+}

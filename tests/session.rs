@@ -1,0 +1,200 @@
+//! The engine without a screen: from opening a case to the repaired model and its log.
+
+use fixcon::audit::replay;
+use fixcon::session::{Command, Engine, EngineOptions, Load, Sign, Snapshot, Standing};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// A copy of a case in a folder of its own; models and images are linked.
+fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = folder.path().join("cases").join(name);
+    std::fs::create_dir_all(&case).expect("a folder");
+    let from = std::fs::read_dir(samples.join("cases")).expect("cases").filter_map(Result::ok).map(|e| e.path());
+    let from = from.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name))).next().expect("such a case");
+    for file in std::fs::read_dir(from).expect("files").filter_map(Result::ok) {
+        std::fs::copy(file.path(), case.join(file.file_name())).expect("a copy");
+    }
+    for shared in ["models", "images", "labels.txt"] {
+        std::os::unix::fs::symlink(samples.join(shared), folder.path().join(shared)).expect("a link");
+    }
+    (folder, case.join("case.toml"))
+}
+
+struct Session {
+    engine: Engine,
+    inbox: Receiver<Arc<Snapshot>>,
+    last: Arc<Snapshot>,
+}
+
+impl Session {
+    fn open(case: &Path) -> Self {
+        let (outbox, inbox) = channel();
+        let engine = Engine::start(EngineOptions::default(), move |s| drop(outbox.send(s))).expect("an engine");
+        engine.send(Command::Open(case.to_path_buf()));
+        Self { engine, inbox, last: Arc::default() }
+    }
+
+    /// Waits until a snapshot is as wanted.
+    fn until(&mut self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let end = Instant::now() + Duration::from_secs(300);
+        loop {
+            match self.inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(snapshot) => {
+                    self.last = snapshot;
+                    if holds(&self.last) {
+                        return self.last.clone();
+                    }
+                }
+                Err(_) => {
+                    let log: Vec<String> = self.last.log.iter().map(|l| l.text.clone()).collect();
+                    panic!("never so: {what}; error {:?}, work {:?}\n{}", self.last.error, self.last.work, log.join("\n"));
+                }
+            }
+        }
+    }
+
+    /// Waits until faults were looked for and every proposal was tried.
+    fn settled(&mut self) -> Arc<Snapshot> {
+        self.until("settled", |s| s.is_settled() && s.findings.is_some())
+    }
+}
+
+/// Accepts what is proposed first until no label differs.
+fn repair(session: &mut Session) -> Arc<Snapshot> {
+    let mut snap = session.settled();
+    for _ in 0..6 {
+        let Some(open) = snap.proposals.iter().find(|p| p.standing == Standing::Open) else { break };
+        let id = open.id;
+        session.engine.send(Command::Accept(id));
+        session.until("accepted", |s| s.decided.iter().any(|d| d.proposal.id == id && d.proposal.standing == Standing::Accepted));
+        snap = session.settled();
+        if snap.images.flipped == 0 {
+            break;
+        }
+    }
+    snap
+}
+
+#[test]
+fn a_case_is_opened_compared_and_its_fault_found() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.until("both models", |s| matches!((&s.source, &s.target), (Load::Ready { .. }, Load::Ready { .. })));
+    assert!(snap.sheet.as_ref().is_some_and(|s| !s.aligned && s.rows.len() > 20));
+    let snap = session.settled();
+    assert_eq!(snap.images.done, 100);
+    assert!(snap.images.flipped > 0);
+    assert_eq!(snap.images.flips.len(), snap.images.flipped);
+    let flip = &snap.images.flips[0];
+    assert_ne!(flip.source.top[0].label, flip.target.top[0].label);
+    assert_eq!(flip.source.top.len(), 5);
+    assert!(flip.truth.is_some());
+    let sheet = snap.sheet.as_ref().expect("a sheet");
+    assert!(sheet.aligned && sheet.rows.iter().any(|r| r.sign == Sign::Faulty));
+    let first = snap.proposals.first().expect("a proposal");
+    assert!(first.flips.is_some() && !first.diff.is_empty(), "{first:?}");
+}
+
+#[test]
+fn a_repair_is_accepted_saved_and_replayed_to_the_same_digest() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = repair(&mut session);
+    assert_eq!(snap.images.flipped, 0, "{:?}", snap.log);
+    assert!(snap.unsaved && snap.can_undo);
+    let sheet = snap.sheet.as_ref().expect("a sheet");
+    assert!(sheet.rows.iter().all(|r| r.sign != Sign::Clean || r.isolated.is_some()));
+    session.engine.send(Command::Save(None));
+    let snap = session.until("saved", |s| s.saved.is_some());
+    assert!(!snap.unsaved);
+    let log = snap.audit_log.clone().expect("a log");
+    let model = snap.saved.clone().expect("a model");
+    session.engine.finish();
+    assert!(model.exists());
+    let replayed = replay(&log, None).expect("it replays");
+    assert!(!replayed.checks.is_empty() && replayed.checks.iter().all(|c| c.same), "{:?}", replayed.checks);
+}
+
+#[test]
+fn a_rejection_with_a_note_and_an_undo_are_in_the_log() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let id = snap.proposals[0].id;
+    let start = snap.images.flipped;
+    session.engine.send(Command::Reject(id, "not yet".into()));
+    session.until("rejected", |s| s.proposals[0].standing == Standing::Rejected("not yet".into()));
+    session.engine.send(Command::Accept(id));
+    session.until("accepted", |s| s.proposals[0].standing == Standing::Accepted);
+    let snap = session.settled();
+    assert!(snap.images.flipped < start);
+    session.engine.send(Command::Undo(Some(id)));
+    session.until("taken back", |s| s.decided.is_empty());
+    let snap = session.settled();
+    assert_eq!(snap.images.flipped, start);
+    assert!(snap.can_redo);
+    session.engine.send(Command::Redo);
+    session.until("accepted again", |s| s.decided.len() == 1);
+    let snap = session.settled();
+    assert!(snap.images.flipped < start);
+    let log = snap.audit_log.clone().expect("a log");
+    session.engine.finish();
+    let text = std::fs::read_to_string(log).expect("a log");
+    let kinds: Vec<String> =
+        text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()?["kind"].as_str().map(String::from)).collect();
+    for kind in ["opened", "evaluated", "suspect", "proposed", "decided", "applied", "undone", "closed"] {
+        assert!(kinds.iter().any(|k| k == kind), "{kind} in {kinds:?}");
+    }
+    assert!(text.contains("not yet"));
+}
+
+#[test]
+fn a_target_that_does_not_run_is_named_and_mended() {
+    let (_folder, case) = copy("5-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    assert!(snap.does_not_run.is_some(), "{:?}", snap.log);
+    assert_eq!(snap.images.flipped, 100);
+    let snap = repair(&mut session);
+    assert!(snap.does_not_run.is_none(), "{:?}", snap.log);
+    assert_eq!(snap.images.flipped, 0);
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_and_nothing_is_done() {
+    let (folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    // The folder goes away under the log.
+    std::fs::rename(folder.path().join("cases"), folder.path().join("elsewhere")).expect("it can be moved");
+    session.engine.send(Command::Accept(snap.proposals[0].id));
+    let snap = session.until("an error", |s| s.error.is_some());
+    assert!(snap.error.as_ref().is_some_and(|e| e.contains("audit log")), "{:?}", snap.error);
+    assert!(snap.decided.is_empty() && !snap.unsaved);
+}
+
+#[test]
+fn work_can_be_cancelled_and_another_case_opened_meanwhile() {
+    let (_a, first) = copy("2-");
+    let (_b, second) = copy("7-");
+    let mut session = Session::open(&first);
+    session.until("comparing", |s| s.images.done > 0);
+    session.engine.send(Command::Cancel);
+    session.until("cancelled", |s| s.work.is_none());
+    session.engine.send(Command::Open(second));
+    let snap = session.until("the second", |s| s.generation == 2 && s.is_settled() && s.findings.is_some());
+    assert_eq!(snap.images.flipped, 0);
+    assert!(snap.proposals.is_empty(), "{:?}", snap.proposals);
+}
+
+#[test]
+fn a_case_that_cannot_be_read_is_an_error_in_words() {
+    let mut session = Session::open(Path::new("no/such/case.toml"));
+    let snap = session.until("an error", |s| s.error.is_some());
+    assert!(snap.error.as_ref().is_some_and(|e| e.contains("no/such/case.toml")));
+    assert!(snap.is_settled());
+}

@@ -1,0 +1,242 @@
+//! What keys, mouse and news do to the screen's state, and what is asked of the engine.
+
+mod fixture;
+
+use fixcon::session::{Command, Standing};
+use fixcon::tui::commands::{Action, COMMANDS};
+use fixcon::tui::lines::Line;
+use fixcon::tui::state::{Effect, Overlay, Pane, Screen};
+use fixcon::tui::update::{Input, palette, update};
+use fixture::{accepted, comparing, done, engine, localized, opening, press, proposals, state, type_in};
+use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use std::sync::Arc;
+
+fn commands(effects: &[Effect]) -> Vec<Command> {
+    effects.iter().filter_map(|e| if let Effect::Engine(c) = e { Some(c.clone()) } else { None }).collect()
+}
+
+#[test]
+fn the_first_suspect_comes_up_by_itself() {
+    let mut state = state(comparing(), 120, 40);
+    press(&mut state, &["down", "down"]);
+    engine(&mut state, localized());
+    assert_eq!(state.graph.row(), Some(8));
+    assert_eq!(state.proposal().map(|p| p.id), Some(1));
+}
+
+#[test]
+fn accepting_asks_the_engine_and_the_next_suspect_comes_up() {
+    let mut state = state(localized(), 120, 40);
+    assert!(commands(&press(&mut state, &["a"])).contains(&Command::Accept(1)));
+    engine(&mut state, accepted());
+    assert_eq!(state.suspect, 1);
+    assert_eq!(state.graph.row(), Some(0));
+    // What is accepted cannot be accepted again.
+    press(&mut state, &["{"]);
+    assert!(commands(&press(&mut state, &["a"])).is_empty());
+    assert!(state.toast.is_some());
+    assert!(commands(&press(&mut state, &["u"])).contains(&Command::Undo(Some(1))));
+}
+
+#[test]
+fn a_rejection_takes_a_note_and_the_alternative_comes_up() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["r"]);
+    type_in(&mut state, "same thing, q and a are letters here");
+    let sent = commands(&press(&mut state, &["enter"]));
+    assert!(sent.contains(&Command::Reject(1, "same thing, q and a are letters here".into())), "{sent:?}");
+    let mut all = proposals();
+    all[0].standing = Standing::Rejected("same thing".into());
+    let mut next = localized();
+    next.proposals = Arc::new(all);
+    engine(&mut state, next);
+    assert_eq!(state.proposal().map(|p| p.id), Some(2));
+    // Escape leaves a proposal as it was.
+    press(&mut state, &["r", "x"]);
+    assert!(commands(&press(&mut state, &["esc"])).is_empty());
+    assert!(state.overlay.is_none());
+}
+
+#[test]
+fn an_empty_note_is_fine() {
+    let mut state = state(localized(), 120, 40);
+    assert!(commands(&press(&mut state, &["r", "enter"])).contains(&Command::Reject(1, String::new())));
+}
+
+#[test]
+fn suspects_and_images_are_stepped_through_in_a_circle() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["}"]);
+    assert_eq!((state.suspect, state.graph.row()), (1, Some(0)));
+    press(&mut state, &["}"]);
+    assert_eq!((state.suspect, state.graph.row()), (0, Some(8)));
+    press(&mut state, &["["]);
+    assert_eq!(state.image, 33);
+    press(&mut state, &["]", "]"]);
+    assert_eq!(state.image, 1);
+}
+
+#[test]
+fn moving_onto_a_suspect_makes_it_the_one_at_hand() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["home"]);
+    assert_eq!(state.suspect, 1);
+    press(&mut state, &["!"]);
+    assert_eq!((state.suspect, state.graph.row()), (0, Some(8)));
+}
+
+#[test]
+fn edges_are_followed_up_and_down() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["("]);
+    assert_eq!(state.graph.row(), Some(7));
+    press(&mut state, &[")"]);
+    assert_eq!(state.graph.row(), Some(8));
+    // Two readers: one chooses.
+    press(&mut state, &[")"]);
+    assert!(matches!(&state.overlay, Some(Overlay::Choose { items, .. }) if items.len() == 2), "{:?}", state.overlay);
+    press(&mut state, &["down", "enter"]);
+    assert_eq!(state.graph.row(), Some(10));
+}
+
+#[test]
+fn search_goes_as_one_types_and_escape_goes_back() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["/"]);
+    type_in(&mut state, "qlinear");
+    let found = state.graph.row();
+    assert_ne!(found, Some(8));
+    press(&mut state, &["esc"]);
+    assert_eq!(state.graph.row(), Some(8));
+    // Verdicts and kinds are found too.
+    press(&mut state, &["/"]);
+    type_in(&mut state, "unchecked");
+    press(&mut state, &["enter"]);
+    assert_eq!(state.graph.row(), found);
+    press(&mut state, &["/"]);
+    type_in(&mut state, "lh-pads");
+    press(&mut state, &["enter", "n"]);
+    assert_eq!(state.graph.row(), Some(8));
+    // In folded rows as well.
+    press(&mut state, &["/"]);
+    type_in(&mut state, "dw 96");
+    press(&mut state, &["enter"]);
+    assert_eq!(state.graph.row(), Some(14));
+    press(&mut state, &["n"]);
+    assert_eq!(state.graph.row(), Some(20));
+    press(&mut state, &["N"]);
+    assert_eq!(state.graph.row(), Some(14));
+}
+
+#[test]
+fn folds_and_bookmarks() {
+    let mut state = state(localized(), 120, 40);
+    let folded = state.graph.lines.len();
+    press(&mut state, &["home", "down"]);
+    assert!(matches!(state.graph.lines[state.graph.cursor], Line::Fold(..)));
+    press(&mut state, &["enter"]);
+    assert!(state.graph.lines.len() > folded);
+    press(&mut state, &["z"]);
+    assert_eq!(state.graph.lines.len(), folded);
+    press(&mut state, &["Z", "down", "down", "m", "Z", "end", "'"]);
+    assert_eq!(state.graph.bookmarks.len(), 1);
+    assert!(state.graph.row().is_some_and(|r| state.graph.bookmarks.contains(&r)));
+    assert!(matches!(state.graph.lines[state.graph.cursor], Line::Row(_)), "a bookmark is never folded away");
+}
+
+#[test]
+fn the_mouse_selects_and_scrolls() {
+    let mut state = state(localized(), 120, 40);
+    let mut mouse = |kind, column, row| update(&mut state, Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    mouse(MouseEventKind::Down(MouseButton::Left), 10, 5);
+    mouse(MouseEventKind::ScrollDown, 90, 20);
+    assert_eq!(state.graph.cursor, 3);
+    assert_eq!((state.focus, state.scroll[0]), (Pane::Layer, 3));
+    // A click on a fold opens it.
+    let lines = state.graph.lines.len();
+    update(
+        &mut state,
+        Input::Mouse(MouseEvent { kind: MouseEventKind::Down(MouseButton::Left), column: 10, row: 3, modifiers: KeyModifiers::NONE }),
+    );
+    assert!(state.graph.lines.len() > lines);
+}
+
+#[test]
+fn leaving_asks_when_something_is_not_saved() {
+    let mut state = state(accepted(), 80, 24);
+    assert!(!press(&mut state, &["q"]).contains(&Effect::Quit));
+    assert!(matches!(state.overlay, Some(Overlay::ConfirmQuit)));
+    assert!(!press(&mut state, &["esc"]).contains(&Effect::Quit));
+    press(&mut state, &["q"]);
+    let effects = press(&mut state, &["w"]);
+    assert_eq!(commands(&effects), [Command::Save(None), Command::Quit]);
+    assert_eq!(effects.last(), Some(&Effect::Quit));
+}
+
+#[test]
+fn the_end_is_summed_up_once() {
+    let mut state = state(accepted(), 120, 40);
+    engine(&mut state, done());
+    assert!(matches!(state.overlay, Some(Overlay::Summary)));
+    press(&mut state, &["esc"]);
+    engine(&mut state, done());
+    assert!(state.overlay.is_none());
+}
+
+#[test]
+fn another_case_forgets_what_belonged_to_the_old_one() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["]", "]", "}"]);
+    let mut next = opening();
+    next.generation = 2;
+    engine(&mut state, next);
+    assert_eq!((state.image, state.suspect), (0, 0));
+    assert!(state.graph.lines.is_empty());
+}
+
+#[test]
+fn details_and_pictures_are_asked_for_once() {
+    let mut state = state(localized(), 120, 40);
+    let effects = press(&mut state, &["down"]);
+    let asked = commands(&effects);
+    assert!(asked.iter().any(|c| matches!(c, Command::Inspect { row: 9, .. })), "{asked:?}");
+    assert!(commands(&press(&mut state, &["T"])).is_empty());
+    let effects = press(&mut state, &["]"]);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Picture(path, _) if path.ends_with("p0017.png"))), "{effects:?}");
+}
+
+#[test]
+fn the_palette_finds_commands_by_a_few_letters() {
+    assert_eq!(palette("nxsus").first(), Some(&Action::NextSuspect));
+    assert_eq!(palette("accept").first(), Some(&Action::Accept));
+    assert_eq!(palette("").len(), COMMANDS.len());
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &[":"]);
+    type_in(&mut state, "reject");
+    press(&mut state, &["enter"]);
+    assert!(matches!(state.overlay, Some(Overlay::Note { .. })));
+}
+
+#[test]
+fn every_command_answers_in_every_state() {
+    for snapshot in [opening, comparing, localized, accepted, done] {
+        for spec in COMMANDS {
+            let mut state = state(snapshot(), 80, 24);
+            for key in spec.keys {
+                state.overlay = None;
+                let possible = spec.action.possible(&state).is_ok();
+                press(&mut state, &[key]);
+                assert!(possible || state.toast.is_some(), "{} says nothing", spec.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_demonstration_is_opened_by_its_number() {
+    let mut state = state(opening(), 80, 24);
+    state.screen = Screen::Demos;
+    let sent = commands(&press(&mut state, &["3"]));
+    assert!(matches!(&sent[..], [Command::Open(path), ..] if *path == fixture::demos()[2].path), "{sent:?}");
+    assert_eq!(state.screen, Screen::Case);
+}
