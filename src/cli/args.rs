@@ -11,8 +11,8 @@ use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
 use crate::run::{RunOptions, Runtime};
-use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// Finds and mends what a neural-network model conversion broke.
 ///
@@ -107,7 +107,11 @@ impl Common {
     /// How models run.
     pub fn run_options(&self) -> RunOptions {
         let default = RunOptions::default();
-        RunOptions { threads: self.threads, max_mem: self.max_mem.unwrap_or(default.max_mem), runtime: self.runtime.runtime(self.ort_lib.clone()) }
+        RunOptions {
+            threads: self.threads,
+            max_mem: self.max_mem.unwrap_or(default.max_mem),
+            runtime: self.runtime.runtime(self.ort_lib.clone()),
+        }
     }
 }
 

@@ -39,7 +39,10 @@ fn environment(asked: Option<&Path>) -> Result<ort::environment::Environment, Ru
     }
     let missing = |why: String| {
         let why = why.lines().next().unwrap_or_default().to_string();
-        RunError::new(format!("onnxruntime cannot be loaded from {}: {why}; name its library with --ort-lib or ORT_DYLIB_PATH", path.display()))
+        RunError::new(format!(
+            "onnxruntime cannot be loaded from {}: {why}; name its library with --ort-lib or ORT_DYLIB_PATH",
+            path.display()
+        ))
     };
     let environment = guarded(|| {
         let builder = ort::init_from(&path).map_err(|e| missing(e.to_string()))?;
@@ -79,7 +82,8 @@ impl OrtModel {
     fn session(&self) -> Result<Session, RunError> {
         let refused = failed("refuses the model");
         let build = || {
-            let mut builder = Session::builder(&self.environment)?.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?;
+            let mut builder =
+                Session::builder(&self.environment)?.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?;
             if let Some(folder) = self.folder.as_ref().and_then(|f| f.to_str()).filter(|f| !f.is_empty()) {
                 // Where weights outside the file are looked for, as the model is handed over in memory.
                 builder = builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
@@ -97,7 +101,8 @@ impl OrtModel {
         let ready = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         guarded(|| {
             let mut session = ready.map_or_else(|| self.session(), Ok)?;
-            let inputs: Vec<SessionInputValue<'_>> = inputs.iter().map(|v| given(v).map(SessionInputValue::from)).collect::<Result<_, _>>()?;
+            let inputs: Vec<SessionInputValue<'_>> =
+                inputs.iter().map(|v| given(v).map(SessionInputValue::from)).collect::<Result<_, _>>()?;
             let out = session.run(&inputs[..]).map_err(failed("does not run the model"))?;
             let made = out.values().map(|v| taken(&v)).collect();
             drop(out);

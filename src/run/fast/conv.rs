@@ -169,8 +169,8 @@ fn gathered<const FMA: bool>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::planes::tests::{axis, values};
     use super::super::gemm::Bias;
+    use super::super::planes::tests::{axis, values};
     use super::super::planes::{Axis, Clamp};
     use super::*;
 

@@ -234,14 +234,7 @@ fn block<const FMA: bool>(a: &[f32], b: &[f32], place: Place, c: &mut [f32], fin
 }
 
 #[inline(always)]
-fn write(
-    sum: &[f32; COLUMNS],
-    to: &mut [f32; COLUMNS],
-    bias: &[f32; COLUMNS],
-    begins: bool,
-    added: Option<&[f32; COLUMNS]>,
-    clamp: Clamp,
-) {
+fn write(sum: &[f32; COLUMNS], to: &mut [f32; COLUMNS], bias: &[f32; COLUMNS], begins: bool, added: Option<&[f32; COLUMNS]>, clamp: Clamp) {
     let mut out = [0f32; COLUMNS];
     let before = if begins { bias } else { &*to };
     for ((out, sum), before) in out.iter_mut().zip(sum).zip(before) {
