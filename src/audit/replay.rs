@@ -138,7 +138,7 @@ impl<'a> Replay<'a> {
     /// The target with the edits that are made now.
     fn edited(&self) -> Result<Model, AuditError> {
         let mut model = self.base.clone();
-        for Edited { seq, applied } in self.state.edits.iter().chain(&self.state.undone) {
+        for Edited { seq, applied } in &self.state.edits {
             let failed = |e| record_error(self.log, *seq, "applied", Problem::Edit(e));
             for change in &applied.changes {
                 if let Change::Model(record) = change {
