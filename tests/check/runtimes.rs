@@ -1,6 +1,6 @@
 //! The second runtime: what is said when it is not there, and that both runtimes agree when it is.
 
-use super::{json, run, sample};
+use super::{run, sample};
 
 #[cfg(not(feature = "ort"))]
 #[test]
@@ -29,6 +29,7 @@ fn both_runtimes_agree() {
     if std::env::var_os("ORT_DYLIB_PATH").is_none() {
         return eprintln!("ORT_DYLIB_PATH is not set: nothing was compared");
     }
+    use super::json;
     for case in ["1-mobilenet-pads", "9-vit-clean-decomposed"] {
         let case = sample(case);
         let (code, own) = json(&["check", &case, "--self"]);
