@@ -20,7 +20,9 @@ fn edit(job: &Job) -> Option<(OpId, Proposal)> {
     let (model, count) = (network.model(), network.ops().len());
     for id in network.op_ids().skip(count - count / 10) {
         let weights = network.op(id).inputs.iter().flatten().copied().filter(|v| model.index().is_initializer(*v));
-        let Some((v, value)) = weights.filter_map(|v| Some((v, network.constant(v)?))).find(|(_, c)| c.is_float() && c.len() > 8) else { continue };
+        let Some((v, value)) = weights.filter_map(|v| Some((v, network.constant(v)?))).find(|(_, c)| c.is_float() && c.len() > 8) else {
+            continue;
+        };
         let tensor = Value::from_f32(value.shape(), value.to_f32().iter().map(|x| x * 1.01).collect()).to_proto(model.index().name(v));
         let proposal = Proposal {
             suspect: 0,
@@ -56,7 +58,8 @@ fn main() {
         edited.reevaluate(&Unwatched);
         below.push(begun.elapsed());
         // Nothing is kept of a job that is new: the whole target runs.
-        let mut fresh = Job::of(job.case.clone(), job.source.clone(), edited.target.clone(), job.images.clone(), job.options.clone()).expect("it opens");
+        let mut fresh = Job::of(job.case.clone(), job.source.clone(), edited.target.clone(), job.images.clone(), job.options.clone())
+            .expect("it opens");
         fresh.source_labels = job.source_labels.clone();
         let begun = Instant::now();
         fresh.reevaluate(&Unwatched);

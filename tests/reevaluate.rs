@@ -52,7 +52,8 @@ fn what_runs_below_an_edit_gives_the_labels_of_the_whole() {
 }
 
 fn same_as_whole(job: &Job, id: &str) {
-    let mut whole = Job::of(job.case.clone(), job.source.clone(), job.target.clone(), job.images.clone(), job.options.clone()).expect("it opens");
+    let mut whole =
+        Job::of(job.case.clone(), job.source.clone(), job.target.clone(), job.images.clone(), job.options.clone()).expect("it opens");
     whole.evaluate(&Unwatched).expect("the source runs");
     assert_eq!(job.target_labels.labels, whole.target_labels.labels, "{id}");
     for (image, (a, b)) in job.target_labels.scores.iter().zip(&whole.target_labels.scores).enumerate() {

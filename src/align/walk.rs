@@ -204,11 +204,10 @@ impl<'a> Walk<'a> {
             return None;
         }
         let network = self.source.network;
-        let reads: HashSet<ValueId> =
-            op.data.iter().map(|i| self.pairs.get(i).map(|k| self.source.origin(k.source))).collect::<Option<_>>()?;
+        let reads: HashSet<ValueId> = op.data.iter().map(|i| self.stands_for(*i)).collect::<Option<_>>()?;
         let mut near: Vec<Match> = Vec::new();
         for other in network.op_ids().filter(|o| network.op(*o).op_type() == op.op_type()) {
-            let theirs: HashSet<ValueId> = network.op(other).data.iter().map(|i| self.source.origin(*i)).collect();
+            let theirs: HashSet<ValueId> = network.op(other).data.iter().map(|i| self.unpadded(*i)).collect();
             if theirs != reads {
                 continue;
             }
@@ -225,6 +224,28 @@ impl<'a> Walk<'a> {
         near.sort_by(|a, b| a.error.total_cmp(&b.error));
         let doubtful = near.get(1).is_some_and(|second| second.error < near[0].error * 1.5);
         near.into_iter().next().filter(|m| m.error <= CLOSE && !doubtful)
+    }
+
+    /// The source value that a target value is, but for padding and rearrangement.
+    fn stands_for(&self, v: ValueId) -> Option<ValueId> {
+        let mut at = v;
+        loop {
+            if let Some(known) = self.pairs.get(&at) {
+                return Some(self.unpadded(known.source));
+            }
+            let op = self.target.op(self.target.producer(at)?);
+            at = *op.data.first().filter(|_| op.op_type() == "Pad" || moves(op.op_type()))?;
+        }
+    }
+
+    /// The source value of which this one is a rearrangement, or which it pads.
+    fn unpadded(&self, s: ValueId) -> ValueId {
+        let mut at = self.source.origin(s);
+        while let Some(op) = self.source.producer(at).map(|p| self.source.network.op(p)).filter(|op| op.op_type() == "Pad") {
+            let Some(input) = op.data.first() else { break };
+            at = self.source.origin(*input);
+        }
+        at
     }
 
     /// Takes two values for a pair, and feeds consumers with the source's.
@@ -307,8 +328,12 @@ impl<'a> Walk<'a> {
         let prints: Vec<Fingerprint> = values.iter().take(images).map(|x| Fingerprint::of(&x.to_f32())).collect::<Option<_>>()?;
         let near = self.source.near(&prints, first.len(), f64::from(self.tau) * 1.2);
         let op = by.map(|id| self.target.op(id));
+        // What is quantised and taken back is what it was, but for rounding.
+        let rounds = op.is_some_and(|op| matches!(op.op_type(), "QuantizeLinear" | "DequantizeLinear"));
         let read: HashSet<ValueId> = op.map_or_else(HashSet::new, |op| {
-            op.data.iter().filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
+            let above = |i: &ValueId| self.target.producer(*i).filter(|_| rounds).map(|p| &self.target.op(p).data);
+            let reads = op.data.iter().chain(op.data.iter().filter_map(above).flatten());
+            reads.filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
         });
         let forbidden = |s: ValueId| v.is_some_and(|v| self.is_forbidden(v, s));
         let mut best: Option<(_, Match)> = None;
@@ -317,7 +342,7 @@ impl<'a> Walk<'a> {
             if error > self.tau {
                 continue;
             }
-            let moving = op.is_some_and(|op| moves(op.op_type()));
+            let moving = rounds || op.is_some_and(|op| moves(op.op_type()));
             let mut structure = 0;
             if let (Some(p), Some(op)) = (self.source.producer(s), op) {
                 let theirs = self.source.network.op(p);
@@ -325,7 +350,7 @@ impl<'a> Walk<'a> {
                 structure += i32::from(theirs.op_type() == op.op_type());
                 structure += 2 * i32::from(moving && read.contains(&self.source.origin(s)));
             }
-            let key = (-structure, layout.cost(), self.is_claimed(s) && !moving, error > self.tau * 0.1, self.source.rank(s));
+            let key = (-structure, layout.cost(), self.is_claimed(s) && !moving, coarse(error / self.tau), self.source.rank(s));
             if best.as_ref().is_none_or(|(k, _)| key < *k) {
                 best = Some((key, Match { source: s, layout, error }));
             }
@@ -480,6 +505,11 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// An error as a share of the tolerance, in steps that mean something.
+fn coarse(share: f32) -> u8 {
+    [0.1, 0.3].iter().map(|step| u8::from(share > *step)).sum()
 }
 
 /// What is not explained yet.
