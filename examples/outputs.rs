@@ -93,7 +93,7 @@ fn main() -> anyhow::Result<()> {
         };
         let begun = Instant::now();
         while begun.elapsed().as_secs() < 2 {
-            runner.outputs(12, &asked, &Unwatched).into_iter().collect::<Result<Vec<_>, _>>()?;
+            runner.outputs(12, asked, &Unwatched).into_iter().collect::<Result<Vec<_>, _>>()?;
         }
         let requests = requests.into_inner().unwrap_or_default();
         let best = requests.windows(2).map(|w| (w[1] - w[0]).as_secs_f64()).fold(f64::MAX, f64::min);
