@@ -17,7 +17,7 @@ const DEPTH: usize = 16;
 /// Nodes looked at in one round.
 const REACH: usize = 60;
 /// Rounds.
-const ROUNDS: usize = 24;
+const ROUNDS: usize = 64;
 
 impl Walk<'_> {
     /// Pairs values behind faults until everything is explained or nothing helps.
