@@ -90,10 +90,12 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
                 all.push(Remedy::new(kind, edit, words).at(*t));
             }
             if all.len() > 1 {
-                let mut both = all[0].clone();
+                // Whoever changes strides or groups changes pads to keep the shape.
+                let leads = all.iter().find(|r| matches!(r.kind, Kind::LhStride | Kind::LhGroup)).unwrap_or(&all[0]);
+                let mut both = leads.clone();
                 both.edit = Edit::All(all.iter().map(|r| r.edit.clone()).collect());
                 both.words = all.iter().map(|r| r.words.clone()).collect::<Vec<_>>().join("; ");
-                both.equivalents = all.iter().skip(1).map(|r| r.kind).collect();
+                both.equivalents = all.iter().map(|r| r.kind).filter(|k| *k != both.kind).collect();
                 all.push(both);
             }
             out.extend(all);
@@ -102,7 +104,7 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
         out.extend(other_choices(bench, *t));
     }
     // Single attributes before all of a node at once.
-    out.sort_by_key(|r| matches!(r.edit, Edit::All(_)) && !matches!(r.kind, Kind::LhPads));
+    out.sort_by_key(|r| matches!(r.edit, Edit::All(_)) && !(matches!(r.kind, Kind::LhPads) && r.equivalents.is_empty()));
     out
 }
 

@@ -6,7 +6,7 @@ use super::{Bench, Remedy};
 use crate::align::moves;
 use crate::localize::Kind;
 use crate::model::onnx::NodeProto;
-use crate::model::{Edit, ValueId};
+use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{OpId, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -530,12 +530,7 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
         edits.push(Edit::ReplaceNode { node: bench.key(producer), with: node.clone() });
         for (node, constants) in steps {
             edits.extend(constants.into_iter().map(|tensor| Edit::AddInitializer { tensor }));
-            edits.push(Edit::InsertNode {
-                before: Some(target.model().node(target.op(producer).node).output[place].clone())
-                    .filter(|_| false)
-                    .or_else(|| next_key(bench, producer)),
-                node,
-            });
+            edits.push(Edit::InsertNode { before: next_key(bench, producer), node });
         }
         edits.push(Edit::RemoveNode { node: node.output[place].clone() });
         if !ops.contains(&producer) {
@@ -557,7 +552,9 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
         }
     }
     let words = format!("the source's sub-graph of {} nodes in the place of this region", needed.len());
-    let mut remedy = Remedy::new(Kind::CgOther, Edit::All(edits), words);
+    let kind = difference(bench, &needed);
+    let mut remedy = Remedy::new(kind, Edit::All(edits), words);
+    remedy.equivalents.extend(Some(Kind::CgOther).filter(|k| *k != kind));
     remedy.ops = ops;
     remedy.safe = false;
     Some(remedy)
@@ -696,4 +693,62 @@ fn layout_nodes(
     node.name = Some(fresh_name(bench, &format!("{output}_laid_out")));
     out.push((node, vec![tensor]));
     out
+}
+
+/// What the source's sub-graph differs in from the region whose place it takes, as far as structure says.
+fn difference(bench: &Bench<'_>, needed: &[OpId]) -> Kind {
+    let one = |id: &OpId| bench.reference().op(*id).proto();
+    let makers: Vec<OpId> = bench.checks.iter().filter_map(|(_, v)| bench.target().producer(*v)).collect();
+    if let ([theirs], [mine]) = (needed, &makers[..]) {
+        let (theirs, mine) = (one(theirs), bench.target().op(*mine).proto());
+        let group = |n: &NodeProto| n.int("group").unwrap_or(1);
+        if theirs.op_type() == "Conv" && mine.op_type() == "Conv" && group(theirs) != group(mine) {
+            return Kind::LhGroup;
+        }
+    }
+    let found = bench.checks.iter().find_map(|(_, v)| {
+        let s = bench.a.pair_of(*v)?.source;
+        let s = bench.a.source().virtual_of(s).map_or(s, |(_, of)| of);
+        first_difference(bench, *v, s, true, 20)
+    });
+    found.unwrap_or(Kind::CgOther)
+}
+
+/// Upward from two values that should be the same, through operators of the same types, to where the sides part. `None` where they do not.
+fn first_difference(bench: &Bench<'_>, t: ValueId, s: ValueId, checked: bool, depth: u32) -> Option<Kind> {
+    let origin = |v: ValueId| bench.a.source().origin(v);
+    if let Some(pair) = bench.a.pair_of(t).filter(|_| !checked) {
+        if origin(pair.source) == origin(s) {
+            return None;
+        }
+        return Some(if is_skipped(bench, pair.source, s) { Kind::CgMissing } else { Kind::CgRewired });
+    }
+    let (mine, theirs) = (bench.target().producer(t)?, bench.reference().producer(s)?);
+    let (mine, theirs) = (bench.target().op(mine), bench.reference().op(theirs));
+    if depth == 0 {
+        return None;
+    }
+    if mine.op_type() == theirs.op_type() && mine.data.len() == theirs.data.len() {
+        return mine.data.iter().zip(&theirs.data).find_map(|(t, s)| first_difference(bench, *t, *s, false, depth - 1));
+    }
+    // The source has one more operator here: what it reads is what the target makes.
+    let goes_on = |s: &ValueId| bench.reference().producer(*s).is_some_and(|p| bench.reference().op(p).op_type() == mine.op_type());
+    Some(if theirs.data.iter().any(goes_on) { Kind::CgMissing } else { Kind::CgOther })
+}
+
+/// Whether `s` is made from `from` by one operator, or a short chain of them, which the target passes over.
+fn is_skipped(bench: &Bench<'_>, from: ValueId, s: ValueId) -> bool {
+    let origin = |v: ValueId| bench.a.source().origin(v);
+    let mut at = s;
+    for _ in 0..4 {
+        let Some(op) = bench.reference().producer(at).map(|p| bench.reference().op(p)) else { return false };
+        if op.data.iter().any(|v| origin(*v) == origin(from)) {
+            return true;
+        }
+        match op.data[..] {
+            [only] => at = only,
+            _ => return false,
+        }
+    }
+    false
 }
