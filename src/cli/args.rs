@@ -10,6 +10,7 @@ use super::matrix::MatrixArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
+use super::report::ReportArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -40,6 +41,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
+    /// Write a report of a session from its audit log, without running anything again
+    Report(ReportArgs),
     /// Make faulty copies of a model, with the truth about them: a test instrument
     Inject(InjectArgs),
     /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds

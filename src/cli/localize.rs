@@ -1,16 +1,16 @@
 //! `fixcon localize`: which layer introduces the error, and why.
 
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json};
+use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::align::{Hints, Verdict};
 use crate::localize::{Findings, LocalizeOptions, Outcome, Suspect};
+use crate::model::harmless;
 use crate::repair::{Job, JobOptions};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr;
 
@@ -142,9 +142,7 @@ pub fn run(args: &LocalizeArgs, common: &Common) -> Result<ExitCode> {
         Format::Json => print_json(&report)?,
         format => {
             let text = if format == Format::Markdown { markdown(&report) } else { text(&report, args.all) };
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
+            print_text(&text)?;
         }
     }
     let same = findings.outcome == Outcome::Clean && report.mismatches.count == 0;
@@ -241,8 +239,8 @@ fn heat_strip(regions: &[RegionReport], width: usize) -> String {
 fn names(list: &[String]) -> String {
     match list {
         [] => "-".into(),
-        [one] => one.clone(),
-        [first, .., last] => format!("{first} … {last} ({})", list.len()),
+        [one] => harmless(one).into_owned(),
+        [first, .., last] => format!("{} … {} ({})", harmless(first), harmless(last), list.len()),
     }
 }
 
@@ -250,7 +248,14 @@ fn rows(report: &LocalizeReport, all: bool) -> Vec<[String; 6]> {
     let shown = |r: &&RegionReport| all || r.verdict != "clean";
     let row = |r: &RegionReport| {
         let layout = r.layout.clone().unwrap_or_else(|| "-".into());
-        [names(&r.source), sign(r.verdict).to_string(), names(&r.target), layout, figure(r.isolated), r.why.clone().unwrap_or_default()]
+        [
+            names(&r.source),
+            sign(r.verdict).to_string(),
+            names(&r.target),
+            layout,
+            figure(r.isolated),
+            harmless(r.why.as_deref().unwrap_or_default()).into_owned(),
+        ]
     };
     report.regions.iter().filter(shown).map(row).collect()
 }
@@ -272,15 +277,15 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         counted(r.suspects.len(), "suspect")
     )?;
     if let Some(why) = &r.failure {
-        writeln!(out, "the target does not run: {why}")?;
+        writeln!(out, "the target does not run: {}", harmless(why))?;
     }
     for s in &r.suspects {
-        writeln!(out, "\n{}. {}  {}", s.rank, s.kind.unwrap_or(s.category), s.words)?;
-        writeln!(out, "   target   {}", s.target_nodes.join(", "))?;
+        writeln!(out, "\n{}. {}  {}", s.rank, s.kind.unwrap_or(s.category), harmless(&s.words))?;
+        writeln!(out, "   target   {}", harmless(&s.target_nodes.join(", ")))?;
         if !s.source_nodes.is_empty() {
-            writeln!(out, "   source   {}", s.source_nodes.join(", "))?;
+            writeln!(out, "   source   {}", harmless(&s.source_nodes.join(", ")))?;
         }
-        writeln!(out, "   evidence {}", s.evidence.join("; "))?;
+        writeln!(out, "   evidence {}", harmless(&s.evidence.join("; ")))?;
         if let Some((cured, of)) = s.splice {
             writeln!(out, "   splice   {cured} of {of} flipped images come right when this place alone is right")?;
         }
@@ -288,7 +293,7 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
             writeln!(out, "   as well  {}", s.equivalents.join(", "))?;
         }
         for edit in s.edits.iter().take(3) {
-            writeln!(out, "   mend     {edit}")?;
+            writeln!(out, "   mend     {}", harmless(edit))?;
         }
     }
     let clean = r.regions.iter().filter(|x| x.verdict == "clean" && !x.target.is_empty()).count();
@@ -311,7 +316,7 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         }
     }
     for note in &r.notes {
-        writeln!(out, "note: {note}")?;
+        writeln!(out, "note: {}", harmless(note))?;
     }
     Ok(())
 }

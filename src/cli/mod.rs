@@ -12,10 +12,12 @@ mod inspect;
 mod localize;
 mod log;
 mod matrix;
+mod output;
 mod page;
 mod progress;
 mod repair;
 mod replay;
+mod report;
 
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
@@ -31,8 +33,10 @@ pub use matrix::{MatrixArgs, MatrixReport, Named, Trial};
 pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
+pub use report::ReportArgs;
 
 use anyhow::Result;
+use output::{print_json, print_text};
 use std::process::ExitCode;
 
 /// No difference.
@@ -56,6 +60,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
+        Some(Command::Report(args)) => report::run(args, &cli.common),
         Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
@@ -78,21 +83,13 @@ pub fn failed(error: &anyhow::Error, common: &Common) -> ExitCode {
     if common.json {
         let _ = print_json(&FailureReport { error: failure });
     } else {
-        eprintln!("error: {}", failure.message);
+        // Messages name files and nodes: line by line, so that none of them moves the cursor.
+        let lines: Vec<_> = failure.message.lines().map(crate::model::harmless).collect();
+        eprintln!("error: {}", lines.join("\n"));
     }
     ExitCode::from(FAILED)
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|c| c.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// A value as JSON on standard output.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(())
 }

@@ -106,7 +106,7 @@ fn mend(job: &mut Job, policy: &Policy, findings: &Findings, journal: &mut dyn J
                 still.push(suspect);
                 continue;
             }
-            let number = keep(journal.proposed(&proposal, None))?;
+            let number = keep(journal.proposed(&before, &proposal, None))?;
             if worse {
                 let note = format!("flips would go from {was} to {is}");
                 *job = before;
