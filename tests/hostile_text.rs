@@ -134,7 +134,10 @@ fn nothing_that_is_written_does_anything() {
         let ran = fixcon(folder, &["report", log, "--format", format]);
         assert_eq!(ran.code, Some(0), "{format}");
         if format == "html" {
-            assert!(!ran.stdout.contains("<script") && !ran.stdout.contains("<b>") && !ran.stdout.contains("<img src=x"), "markup of a name");
+            assert!(
+                !ran.stdout.contains("<script") && !ran.stdout.contains("<b>") && !ran.stdout.contains("<img src=x"),
+                "markup of a name"
+            );
             assert!(ran.stdout.contains("&lt;script&gt;"), "the name is shown all the same");
         }
         if format == "markdown" {

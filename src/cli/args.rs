@@ -2,6 +2,7 @@
 
 use super::check::CheckArgs;
 use super::debug::DebugArgs;
+use super::export::ExportArgs;
 use super::inject::InjectArgs;
 use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
@@ -11,6 +12,7 @@ use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
 use super::report::ReportArgs;
+use super::triage::TriageArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -43,6 +45,10 @@ pub enum Command {
     Log(LogArgs),
     /// Write a report of a session from its audit log, without running anything again
     Report(ReportArgs),
+    /// Write a suspect as a small reproducer for the converter's issue tracker, or what was found for Model Explorer
+    Export(ExportArgs),
+    /// Localize every case of a folder, one line each: exit code of the worst
+    Triage(TriageArgs),
     /// Make faulty copies of a model, with the truth about them: a test instrument
     Inject(InjectArgs),
     /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds

@@ -6,6 +6,7 @@ use crate::align::{Hints, Verdict};
 use crate::localize::{Findings, LocalizeOptions, Outcome, Suspect};
 use crate::model::harmless;
 use crate::repair::{Job, JobOptions};
+use crate::report::{code, plain};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -336,7 +337,7 @@ fn markdown(r: &LocalizeReport) -> String {
 }
 
 fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
-    let code = |names: &[String]| names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ");
+    let code = |names: &[String]| names.iter().map(|n| code(n)).collect::<Vec<_>>().join(", ");
     writeln!(out, "**{}**: {} of {} images have another label.\n", r.verdict, r.mismatches.count, r.mismatches.of)?;
     if !r.suspects.is_empty() {
         writeln!(out, "| # | kind | target nodes | what | isolated |\n|---|---|---|---|---|")?;
@@ -347,7 +348,7 @@ fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
                 s.rank,
                 s.kind.unwrap_or(s.category),
                 code(&s.target_nodes),
-                s.words.replace('|', "\\|"),
+                plain(&s.words),
                 figure(s.isolated)
             )?;
         }
@@ -355,7 +356,7 @@ fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
     }
     writeln!(out, "Isolated error over depth: `{}`\n", heat_strip(&r.regions, 60))?;
     for note in &r.notes {
-        writeln!(out, "- {note}")?;
+        writeln!(out, "- {}", plain(note))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod check;
 mod child;
 mod debug;
 mod demos;
+mod export;
 mod failure;
 mod inject;
 mod inspect;
@@ -18,12 +19,14 @@ mod progress;
 mod repair;
 mod replay;
 mod report;
+mod triage;
 
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
 pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
+pub use export::{ExportArgs, ExportReport};
 pub use failure::{Failure, FailureReport};
 pub use inject::{InjectArgs, InjectList, InjectReport};
 pub use inspect::{InspectArgs, InspectReport, NodeReport};
@@ -34,6 +37,7 @@ pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 pub use report::ReportArgs;
+pub use triage::{CaseLine, KindCount, TriageArgs, TriageReport};
 
 use anyhow::Result;
 use output::{print_json, print_text};
@@ -61,6 +65,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
         Some(Command::Report(args)) => report::run(args, &cli.common),
+        Some(Command::Export(args)) => export::run(args, &cli.common),
+        Some(Command::Triage(args)) => triage::run(args, &cli.common),
         Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),

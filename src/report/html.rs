@@ -27,6 +27,10 @@ pub fn html(report: &Report) -> Result<String, ReportError> {
     env.add_filter("short", |hash: String| short(&hash).to_string());
     env.add_filter("file", |path: String| path.rsplit(['/', '\\']).next().unwrap_or_default().to_string());
     env.add_filter("moment", |at: String| at.replace('T', " ").replace(":00Z", "").trim_end_matches('Z').to_string());
+    env.add_filter("figure", |value: minijinja::Value| match f64::try_from(value.clone()) {
+        Ok(number) => crate::audit::Figure(number as f32).to_string(),
+        Err(_) => value.to_string(),
+    });
     env.add_filter("standing", |word: String| {
         use super::facts::Standing::{Accepted, Open, Rejected, Skipped, Undone, Unfinished};
         let all = [Accepted, Rejected, Skipped, Undone, Unfinished, Open];

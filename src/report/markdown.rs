@@ -12,7 +12,7 @@ const IMAGES: usize = 50;
 const NODES: usize = 6;
 
 /// Text from a file as Markdown that says the same and does nothing: no link, no markup, no table cell of its own.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in harmless(text).chars() {
         match c {
@@ -31,7 +31,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Text from a file as code.
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = harmless(text).replace('|', "\u{2502}");
     if text.trim().is_empty() {
         return "\u{2013}".into();
