@@ -1,4 +1,4 @@
-//! Runs a model over a batch of ready-made inputs: `outputs MODEL INPUTS.npy OUTPUTS.npy [whole|nodes|ort] [THREADS]`.
+//! Runs a model over a batch of ready-made inputs: `outputs MODEL INPUTS.npy OUTPUTS.npy [whole|plan|nodes|values|ort] [THREADS]`.
 //!
 //! INPUTS.npy holds float32, one image after the other along the first axis; OUTPUTS.npy gets all outputs of an image, flattened to one
 //! row. For comparing with other runtimes (`benches/against_onnxruntime.py`).
@@ -6,7 +6,7 @@
 use fixcon::model::Model;
 use fixcon::model::onnx::tensor_proto::DataType;
 use fixcon::model::onnx::type_proto::Value as Kind;
-use fixcon::run::{Network, RunError, RunOptions, Runner, Runtime, Unwatched, Value};
+use fixcon::run::{Network, Plan, RunError, RunOptions, Runner, Runtime, Unwatched, Value};
 use ndarray::{Array2, ArrayD, Axis};
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ fn by_nodes(network: &Network, inputs: &[Value]) -> Result<Vec<Value>, RunError>
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().collect();
     let [_, model, inputs, outputs, rest @ ..] = &args[..] else {
-        anyhow::bail!("outputs MODEL INPUTS.npy OUTPUTS.npy [whole|nodes|ort] [THREADS]")
+        anyhow::bail!("outputs MODEL INPUTS.npy OUTPUTS.npy [whole|plan|nodes|values|ort] [THREADS]")
     };
     let mode = rest.first().map_or("whole", String::as_str);
     let threads = rest.get(1).map_or(Ok(0), |t| t.parse())?;
@@ -55,7 +55,26 @@ fn main() -> anyhow::Result<()> {
     let count = batch.shape()[0];
     let begun = Instant::now();
     let (built, results);
-    if mode == "nodes" {
+    if mode == "values" {
+        // Best of several, every value kept.
+        let network = Network::new(&model)?;
+        let mut best = f64::MAX;
+        for _ in 0..12 {
+            let input = image(0)?;
+            let begun = Instant::now();
+            let mut kept = Vec::new();
+            network.forward(&input, |_, made| kept.push(made.clone()));
+            best = best.min(begun.elapsed().as_secs_f64());
+        }
+        eprintln!("built {:.3} s, 1 images {best:.6} s, every value kept", begun.elapsed().as_secs_f64());
+        return Ok(());
+    }
+    if mode == "plan" {
+        // The optimised plan, whether it is to be trusted or not.
+        let plan = Plan::new(&Network::new(&model)?, &image(0)?)?;
+        built = begun.elapsed();
+        results = (0..count).map(|i| image(i).and_then(|x| plan.run(&x))).collect();
+    } else if mode == "nodes" {
         let network = Network::new(&model)?;
         let first = by_nodes(&network, &image(0)?);
         built = begun.elapsed();

@@ -13,8 +13,8 @@ fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let case = folder.path().join("cases").join(name);
     std::fs::create_dir_all(&case).expect("a folder");
-    let from = std::fs::read_dir(samples.join("cases")).expect("cases").filter_map(Result::ok).map(|e| e.path());
-    let from = from.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name))).next().expect("such a case");
+    let mut all = std::fs::read_dir(samples.join("cases")).expect("cases").filter_map(Result::ok).map(|e| e.path());
+    let from = all.find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name))).expect("such a case");
     for file in std::fs::read_dir(from).expect("files").filter_map(Result::ok) {
         std::fs::copy(file.path(), case.join(file.file_name())).expect("a copy");
     }

@@ -15,6 +15,7 @@ use super::report::ReportArgs;
 use super::triage::TriageArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// Finds and mends what a neural-network model conversion broke.
 ///
@@ -86,6 +87,9 @@ pub struct Common {
     /// Engine that runs the models
     #[arg(long, global = true, value_enum, default_value_t = Engine::Tract)]
     pub runtime: Engine,
+    /// onnxruntime's library, for --runtime ort, in place of the one that ORT_DYLIB_PATH names
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ort_lib: Option<PathBuf>,
 }
 
 /// Engines.
@@ -94,16 +98,16 @@ pub enum Engine {
     /// Built in
     #[default]
     Tract,
-    /// onnxruntime, from the library that ORT_DYLIB_PATH names; needs a build with --features ort
+    /// onnxruntime, from a library on this machine; needs a build with --features ort
     Ort,
 }
 
 impl Engine {
     /// The same in the runner's words.
-    pub fn runtime(self) -> Runtime {
+    pub fn runtime(self, library: Option<PathBuf>) -> Runtime {
         match self {
             Self::Tract => Runtime::Tract,
-            Self::Ort => Runtime::Ort { library: None },
+            Self::Ort => Runtime::Ort { library },
         }
     }
 }
@@ -112,7 +116,11 @@ impl Common {
     /// How models run.
     pub fn run_options(&self) -> RunOptions {
         let default = RunOptions::default();
-        RunOptions { threads: self.threads, max_mem: self.max_mem.unwrap_or(default.max_mem), runtime: self.runtime.runtime() }
+        RunOptions {
+            threads: self.threads,
+            max_mem: self.max_mem.unwrap_or(default.max_mem),
+            runtime: self.runtime.runtime(self.ort_lib.clone()),
+        }
     }
 }
 

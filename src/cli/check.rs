@@ -53,9 +53,9 @@ pub fn run(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
             bail!("--self compares both runtimes, and this fixcon was built with one; build it with cargo build --release --features ort");
         }
         let mut other = options.run.clone();
-        other.runtime = super::args::Engine::Ort.runtime();
+        other.runtime = super::args::Engine::Ort.runtime(common.ort_lib.clone());
         options.target_run = Some(other);
-        options.run.runtime = super::args::Engine::Tract.runtime();
+        options.run.runtime = super::args::Engine::Tract.runtime(None);
         crate::dataset::Case::new(written)?
     } else {
         args.case.case()?

@@ -8,7 +8,7 @@ use crate::run::{Limits, broken_limit};
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 
-/// Set in the child, so that it does the work itself.
+/// Set in the child, so that it does the work itself; its value is the number of the process that started it.
 const MARK: &str = "FIXCON_CHILD";
 
 /// Runs the same command line in a child where that is due. `None`: this process is to do it.
@@ -17,14 +17,14 @@ pub fn run(cli: &Cli) -> Result<Option<ExitCode>> {
     if !batch {
         return Ok(None);
     }
-    if std::env::var_os(MARK).is_some() {
+    if let Some(parent) = std::env::var_os(MARK) {
         // More than the machine has cannot be meant; without the limit the system would end another program first.
         let _ = Limits { memory: memory(), cpu_seconds: None }.apply();
-        end_with_parent();
+        end_with(parent.to_str().and_then(|p| p.parse().ok()));
         return Ok(None);
     }
     let program = std::env::current_exe().context("the program does not find itself")?;
-    let status = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(MARK, "1").status();
+    let status = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(MARK, std::process::id().to_string()).status();
     let status = status.context("the program cannot be started again for the work")?;
     if let Some(code) = status.code() {
         return Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(FAILED))));
@@ -39,11 +39,11 @@ pub fn run(cli: &Cli) -> Result<Option<ExitCode>> {
     Ok(Some(ExitCode::from(FAILED)))
 }
 
-/// Ends this process when the one that started it is gone: whoever kills that one means the work.
-fn end_with_parent() {
+/// Ends this process when the one that started it is gone: whoever kills that one means the work. It may be gone already, so that its
+/// number comes from itself.
+fn end_with(parent: Option<u32>) {
     #[cfg(unix)]
-    {
-        let parent = std::os::unix::process::parent_id();
+    if let Some(parent) = parent {
         std::thread::spawn(move || {
             while std::os::unix::process::parent_id() == parent {
                 std::thread::sleep(std::time::Duration::from_millis(250));
@@ -51,6 +51,8 @@ fn end_with_parent() {
             std::process::exit(i32::from(FAILED));
         });
     }
+    #[cfg(not(unix))]
+    let _ = parent;
 }
 
 /// Address space that a child may take: what the machine has, and room for what is reserved without being used.

@@ -14,6 +14,8 @@ mod lower;
 mod nan;
 mod network;
 mod ops;
+#[cfg(feature = "ort")]
+mod ort;
 mod plan;
 mod rewrite;
 mod runner;

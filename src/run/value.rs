@@ -93,6 +93,19 @@ impl Value {
         Self(Tensor::from(array).into_arc_tensor())
     }
 
+    /// From elements of any type that can be run, row-major.
+    #[cfg(feature = "ort")]
+    pub(super) fn from_elements<T: Datum>(shape: &[usize], data: Vec<T>) -> Result<Self, RunError> {
+        let array = ndarray::ArrayD::from_shape_vec(shape.to_vec(), data).map_err(|e| RunError::new(e.to_string()))?;
+        Ok(Self(Tensor::from(array).into_arc_tensor()))
+    }
+
+    /// The elements, when they are of this type.
+    #[cfg(feature = "ort")]
+    pub(super) fn elements<T: Datum>(&self) -> Option<&[T]> {
+        self.0.as_plain_ram().and_then(|v| v.as_slice::<T>().ok())
+    }
+
     pub(super) fn from_tensor(value: TValue) -> Self {
         let tensor = value.into_arc_tensor();
         let plain = match tensor.datum_type() {

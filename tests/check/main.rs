@@ -4,6 +4,7 @@ mod cases;
 mod commands;
 mod hostile;
 mod inputs;
+mod runtimes;
 mod schemas;
 
 use assert_cmd::Command;

@@ -23,8 +23,20 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Length of a phase plane along this axis: what all outputs of a phase read.
-    fn phase_length(&self) -> usize {
+    pub fn phase_length(&self) -> usize {
         self.output + (self.kernel - 1) * self.dilation / self.stride
+    }
+}
+
+impl Axis {
+    /// The phases that any tap reads, as bits.
+    fn phases_read(&self) -> u32 {
+        (0..self.kernel).fold(0, |bits, k| bits | 1 << (k * self.dilation % self.stride))
+    }
+
+    /// Whether each element makes one of the output by itself, in order.
+    pub fn taken_whole(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.pad == 0 && self.output == self.input
     }
 }
 
@@ -56,7 +68,7 @@ impl Clamp {
     pub const NONE: Self = Self { low: f32::NEG_INFINITY, high: f32::INFINITY };
 
     #[inline(always)]
-    fn of(self, v: f32) -> f32 {
+    pub fn of(self, v: f32) -> f32 {
         // Comparisons with NaN are false, so that NaN passes; both lines are one instruction.
         let v = if v < self.low { self.low } else { v };
         if v > self.high { self.high } else { v }
@@ -155,14 +167,18 @@ impl Slide<'_> {
 
 /// Copies a plane into its phases. The padding between stays as it was filled.
 #[inline(always)]
-fn spread(plane: &[f32], window: &Window, pitch: usize, rows: usize, size: usize, phases: &mut [f32]) {
+pub(super) fn spread(plane: &[f32], window: &Window, pitch: usize, rows: usize, size: usize, phases: &mut [f32]) {
     let Window { y, x } = *window;
+    let (rows_read, columns_read) = (y.phases_read(), x.phases_read());
     for (iy, row) in plane.chunks_exact(x.input).enumerate() {
         let py = iy + y.pad;
         if py / y.stride >= rows {
             break;
         }
-        for phase in 0..x.stride {
+        if rows_read >> (py % y.stride) & 1 == 0 {
+            continue;
+        }
+        for phase in (0..x.stride).filter(|p| columns_read >> p & 1 == 1) {
             // The first column of this phase, and its place in the phase's row.
             let first = (phase + x.stride - x.pad % x.stride) % x.stride;
             let column = (first + x.pad) / x.stride;
@@ -255,10 +271,10 @@ fn largest<const TAPS: usize, const NAN: bool>(from: &[f32], offsets: &[usize]) 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn axis(input: usize, kernel: usize, stride: usize, dilation: usize, pads: (usize, usize)) -> Axis {
+    pub fn axis(input: usize, kernel: usize, stride: usize, dilation: usize, pads: (usize, usize)) -> Axis {
         let output = (input + pads.0 + pads.1 - (kernel - 1) * dilation - 1) / stride + 1;
         Axis { input, output, kernel, stride, dilation, pad: pads.0 }
     }
@@ -303,7 +319,7 @@ mod tests {
         out
     }
 
-    fn values(n: usize, seed: u32) -> Vec<f32> {
+    pub fn values(n: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -11,7 +11,9 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::wire_cast;
 use tract_onnx::tract_core::ops::change_axes::wire_rank_broadcast;
 use tract_onnx::tract_core::ops::logic::comp_eq;
+use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::binary::rules;
 
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
@@ -376,5 +378,37 @@ impl Expansion for ConvTransposeTo {
         let (op, _) = TRACT.op_register.0["ConvTranspose"](&ctx, &node)?;
         let op = (*op).as_op().downcast_ref::<Box<dyn Expansion>>().context("ConvTranspose is no expansion")?;
         op.wire(name, model, inputs)
+    }
+}
+
+/// tract folds a convolution into the subtraction that follows it, and forgets its sign where it is what is subtracted.
+#[derive(Debug, Clone)]
+struct Sub;
+
+pub(super) fn sub(_: &ParsingContext<'_>, _: &NodeProto) -> Built {
+    Ok((expand(Sub), vec![]))
+}
+
+impl Expansion for Sub {
+    fn name(&self) -> StaticName {
+        "Sub".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(&'s self, s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
+        let common = |a: DatumType, b: DatumType| a.common_super_type(b).with_context(|| format!("Sub of {a:?} and {b:?}"));
+        rules(s, inputs, outputs, common)
+    }
+
+    fn wire(&self, name: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let facts = [model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?];
+        let common = facts[0].datum_type.common_super_type(facts[1].datum_type).context("no common type")?;
+        let negate = common.is_float() && facts[0].konst.is_some() && facts[1].konst.is_none();
+        let wires = wire_rank_broadcast(name, model, inputs)?;
+        let wires = wire_cast(name, model, &wires, common)?;
+        if !negate {
+            return model.wire_node(name, math::sub(), &wires);
+        }
+        let negative = model.wire_node(format!("{name}.negative"), math::neg(), &[wires[1]])?[0];
+        model.wire_node(name, math::add(), &[wires[0], negative])
     }
 }

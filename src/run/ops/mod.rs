@@ -65,5 +65,6 @@ pub(super) fn reader() -> Onnx {
     own.insert("Range", shape::range);
     own.insert("ReverseSequence", misc::reverse_sequence);
     own.insert("Slice", shape::slice);
+    own.insert("Sub", misc::sub);
     onnx
 }

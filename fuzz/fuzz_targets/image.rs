@@ -1,0 +1,22 @@
+//! Any bytes as an image file: an error in words, or a picture of the size it says, which can be made into a tensor.
+
+#![no_main]
+
+use fixcon::dataset::{Alpha, Picture, RecipeKeys, tensor};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    for alpha in [Alpha::Drop, Alpha::Black, Alpha::White] {
+        match Picture::decode(data, alpha) {
+            Err(why) => assert!(!why.is_empty() && !why.contains("gave up"), "a decoder panicked: {why}"),
+            Ok(picture) => {
+                assert!(picture.width > 0 && picture.height > 0);
+                assert_eq!(picture.rgb.len(), picture.width * picture.height * 3);
+                let keys = RecipeKeys { size: Some([8, 8]), ..RecipeKeys::default() };
+                let recipe = keys.resolve().expect("a size is enough");
+                let value = tensor(&picture, &recipe).expect("a sound picture and a sound recipe");
+                assert_eq!(value.shape(), recipe.shape([8, 8]));
+            }
+        }
+    }
+});
