@@ -36,6 +36,9 @@ pub struct LocalizeArgs {
     /// Never take these two values for a pair: TARGET=SOURCE
     #[arg(long, value_name = "TARGET=SOURCE")]
     pub forbid: Vec<String>,
+    /// Values of a run elsewhere in the target's place: what polygraphy run --save-outputs wrote for the same images, or an .npz of the first
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["target", "pin", "forbid"])]
+    pub golden: Option<std::path::PathBuf>,
 }
 
 /// How the outcome is written.
@@ -125,6 +128,9 @@ pub struct RegionReport {
 
 /// Runs the command.
 pub fn run(args: &LocalizeArgs, common: &Common) -> Result<ExitCode> {
+    if let Some(file) = &args.golden {
+        return super::golden::run(args.case.written()?, file, common);
+    }
     let hints = Hints { pins: pairs(&args.pin)?.into_iter().collect(), forbidden: pairs(&args.forbid)? };
     let options = JobOptions {
         run: common.run_options(),
