@@ -21,34 +21,33 @@ fn pages() -> Vec<PathBuf> {
     out
 }
 
-/// The blocks of one language, each as its lines.
-fn blocks(text: &str, language: &str) -> Vec<Vec<String>> {
-    let mut out = Vec::new();
-    let mut open: Option<Vec<String>> = None;
+/// The blocks of some languages in order, each with its language and lines.
+fn blocks<'a>(text: &'a str, languages: &[&'a str]) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut out: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut open = false;
     for line in text.lines() {
-        match (&mut open, line.trim_start().strip_prefix("```")) {
-            (Some(lines), None) => lines.push(line.to_string()),
-            (Some(_), Some(_)) => out.extend(open.take()),
-            (None, Some(word)) => {
-                if word.trim() == language {
-                    open = Some(Vec::new());
-                } else if !word.is_empty() {
-                    // Another language: its end is looked for all the same.
-                    open = Some(vec!["\u{0}".into()]);
-                }
+        match (open, line.trim_start().strip_prefix("```")) {
+            (true, Some(_)) => open = false,
+            (true, None) => out.last_mut().expect("a block is open").1.push(line),
+            (false, Some(word)) => {
+                open = true;
+                out.push((word.trim(), Vec::new()));
             }
-            (None, None) => {}
+            (false, None) => {}
         }
     }
-    out.retain(|b: &Vec<String>| b.first().is_none_or(|l| l != "\u{0}"));
+    out.retain(|(language, _)| languages.contains(language));
     out
 }
 
 /// Commands of a page: lines of `sh` blocks, and those behind a prompt in `console` blocks.
 fn commands(text: &str) -> Vec<String> {
-    let plain = blocks(text, "sh").into_iter().flatten();
-    let prompted = blocks(text, "console").into_iter().flatten().filter_map(|l| l.strip_prefix("$ ").map(String::from));
-    plain.chain(prompted).map(|l| without_remark(&l)).filter(|l| !l.is_empty()).collect()
+    let of = |(language, lines): (&str, Vec<&str>)| -> Vec<String> {
+        let line = |l: &str| if language == "sh" { Some(l.to_string()) } else { l.strip_prefix("$ ").map(String::from) };
+        lines.into_iter().filter_map(line).collect()
+    };
+    let all = blocks(text, &["sh", "console"]).into_iter().flat_map(of);
+    all.map(|l| without_remark(&l)).filter(|l| !l.is_empty()).collect()
 }
 
 fn without_remark(line: &str) -> String {
@@ -217,7 +216,7 @@ fn python_in_the_documentation_is_python() {
         return;
     }
     for page in pages() {
-        for block in blocks(&fs::read_to_string(&page).unwrap(), "python") {
+        for (_, block) in blocks(&fs::read_to_string(&page).unwrap(), &["python"]) {
             let out = Command::new("python3").args(["-c", "import ast, sys; ast.parse(sys.argv[1])", &block.join("\n")]).output().unwrap();
             assert!(out.status.success(), "{}: {}", page.display(), String::from_utf8_lossy(&out.stderr));
         }

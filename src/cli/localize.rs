@@ -6,7 +6,7 @@ use crate::align::{Hints, Verdict};
 use crate::localize::{Findings, LocalizeOptions, Outcome, Suspect};
 use crate::model::harmless;
 use crate::repair::{Job, JobOptions};
-use crate::report::{code, plain};
+use crate::report::{KnownBug, code, known_of, plain};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -104,6 +104,9 @@ pub struct SuspectReport {
     pub splice: Option<(usize, usize)>,
     /// Edits that mend it, in words, the smallest first.
     pub edits: Vec<String>,
+    /// Reports of converters' faults that look like it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownBug>,
 }
 
 /// A region.
@@ -181,6 +184,7 @@ pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
         isolated: Some(s.error).filter(|e| e.is_finite()),
         splice: s.splice,
         edits: s.remedies.iter().map(|f| f.remedy.words.clone()).collect(),
+        known: s.kind.map(|k| known_of(target, &s.target_nodes, k)).unwrap_or_default(),
     };
     let region = |r: &crate::align::Region| RegionReport {
         source: r.source.iter().map(|id| job.source.label(*id).to_string()).collect(),
@@ -301,6 +305,9 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         }
         for edit in s.edits.iter().take(3) {
             writeln!(out, "   mend     {}", harmless(edit))?;
+        }
+        for known in &s.known {
+            writeln!(out, "   known    {}: {}", known.issue, known.what)?;
         }
     }
     let clean = r.regions.iter().filter(|x| x.verdict == "clean" && !x.target.is_empty()).count();

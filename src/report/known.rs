@@ -1,6 +1,7 @@
 //! Faults of converters that were reported before: a data file, matched on producer, operator and kind.
 
 use crate::localize::Kind;
+use crate::model::{Model, NodeId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
@@ -41,6 +42,12 @@ fn entries() -> &'static [Entry] {
     static ALL: OnceLock<Vec<Entry>> = OnceLock::new();
     // A test reads the file too, so that a damaged one never gets here.
     ALL.get_or_init(|| toml::from_str::<Entries>(include_str!("known.toml")).map(|e| e.bug).unwrap_or_default())
+}
+
+/// The same for nodes of a model, whose producer is asked.
+pub fn known_of(model: &Model, nodes: &[NodeId], kind: Kind) -> Vec<KnownBug> {
+    let operators: Vec<String> = nodes.iter().map(|n| model.node(*n).op_type().to_string()).collect();
+    known_bugs(model.proto().producer_name(), &operators, kind)
 }
 
 /// Reports that look like a diagnosis: those that name the target's producer first, at most three. A resemblance, no proof.

@@ -20,7 +20,7 @@ pub use facts::{
 };
 pub use html::html;
 pub use junit::junit;
-pub use known::{KnownBug, known_bugs};
+pub use known::{KnownBug, known_bugs, known_of};
 pub use markdown::{brief, markdown};
 pub(crate) use markdown::{code, plain};
 pub use reproducer::{Reproducer, ReproducerError, Shown, TestSet, reproduce};

@@ -48,6 +48,14 @@ fn write(out: &mut String, job: &Job, findings: &Findings, suspect: usize, made:
     let rel = |e: f32| if e.is_finite() { format!("{e:.2e}") } else { "another shape".into() };
     match &made.shown {
         Shown::Fails(why) => writeln!(out, "The model loads and runs. It does not: {}\n", plain(why))?,
+        Shown::Differs { output, relative, largest } if made.sets.len() > 1 => writeln!(
+            out,
+            "`test_data_set_0/input_*.pb` is what the target's preprocessing makes of the image, `output_*.pb` what the source has behind its \
+             first layers for the same image. {} is off by a relative L2 of {} (largest difference of an element {}).\n",
+            code(output),
+            rel(*relative),
+            rel(*largest)
+        )?,
         Shown::Differs { output, relative, largest } => writeln!(
             out,
             "`test_data_set_0/output_*.pb`, which is what the source gives for the same values. The converted nodes give something else: \
