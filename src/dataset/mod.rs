@@ -9,6 +9,7 @@ mod feed;
 mod folder;
 mod golden;
 mod image;
+mod jpeg;
 mod npy;
 #[cfg(test)]
 mod pillow;

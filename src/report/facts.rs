@@ -231,9 +231,11 @@ pub struct EditLine {
     pub safe: bool,
     /// What spoke for it when it was proposed.
     pub evidence: Evidence,
-    /// Flips before and after it was made, when nothing else was done in between.
+    /// Flips before and after it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flips: Option<(usize, usize)>,
+    /// Other edits that were made or taken back between the same two comparisons.
+    pub together: usize,
     /// All decisions on it, in order.
     pub decisions: Vec<DecisionLine>,
     /// Faults of converters that look like it.
@@ -513,7 +515,8 @@ fn edits(records: &[Record], state: &State) -> Vec<EditLine> {
             diff: p.diff.clone(),
             safe: p.safe,
             evidence: p.evidence.clone(),
-            flips: flips_of(records, *number),
+            flips: flips_of(records, *number).map(|f| f.0),
+            together: flips_of(records, *number).map_or(0, |f| f.1),
             decisions: decisions(records, *number),
             known: p.fault.map(|k| known_bugs(&state.opened.target_producer, ops, k.0)).unwrap_or_default(),
         }
@@ -521,13 +524,14 @@ fn edits(records: &[Record], state: &State) -> Vec<EditLine> {
     state.proposals.iter().map(line).collect()
 }
 
-/// Flips before and after an edit was made last, when it was the only change between both evaluations.
-fn flips_of(records: &[Record], proposal: u32) -> Option<(usize, usize)> {
-    let changes = |r: &Record| matches!(&r.event, Event::Applied(_) | Event::Undone(_));
+/// Flips before and after an edit was made last, and how many other changes were made between both evaluations.
+fn flips_of(records: &[Record], proposal: u32) -> Option<((usize, usize), usize)> {
+    let changes = |r: &&Record| matches!(&r.event, Event::Applied(_) | Event::Undone(_));
     let at = records.iter().rposition(|r| matches!(&r.event, Event::Applied(a) if a.proposal == proposal))?;
-    let before = records[..at].iter().rev().take_while(|r| !changes(r)).find_map(on_all)?;
-    let after = records[at + 1..].iter().take_while(|r| !changes(r)).find_map(on_all)?;
-    Some((before.flips, after.flips))
+    let first = records[..at].iter().rposition(|r| on_all(r).is_some())?;
+    let last = at + records[at..].iter().position(|r| on_all(r).is_some())?;
+    let others = records[first..last].iter().filter(changes).count().saturating_sub(1);
+    Some(((on_all(&records[first])?.flips, on_all(&records[last])?.flips), others))
 }
 
 fn decisions(records: &[Record], proposal: u32) -> Vec<DecisionLine> {

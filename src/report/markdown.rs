@@ -85,7 +85,7 @@ fn write_brief(out: &mut String, r: &Report) -> Result {
     if !shown.is_empty() {
         writeln!(out, "| | kind | what | where | flips |\n|---|---|---|---|---|")?;
         for e in shown {
-            let flips = e.flips.map_or_else(String::new, |(a, b)| format!("{a} \u{2192} {b}"));
+            let flips = flips(e).unwrap_or_default();
             let words = if e.safe { plain(&e.words) } else { format!("{} (last resort)", plain(&e.words)) };
             writeln!(out, "| {} | {} | {words} | {} | {flips} |", standing(e.standing), kind(e), nodes(&e.nodes))?;
         }
@@ -180,7 +180,7 @@ fn edits(out: &mut String, r: &Report) -> Result {
     for e in &r.edits {
         writeln!(out, "### {} {} {}\n", e.proposal, kind(e), plain(&e.words))?;
         let mut facts = vec![standing(e.standing).to_string()];
-        facts.extend(e.flips.map(|(a, b)| format!("flips {a} \u{2192} {b}")));
+        facts.extend(flips(e).map(|f| format!("flips {f}")));
         facts.extend(e.evidence.error.map(|(a, b)| format!("isolated error {a} \u{2192} {b}")));
         facts.extend((!e.safe).then(|| "not local or not exact".to_string()));
         writeln!(out, "{}\n", facts.join("; "))?;
@@ -253,6 +253,12 @@ pub(super) fn fenced(language: &str, content: &str) -> String {
 
 fn kind(e: &EditLine) -> &'static str {
     e.kind.unwrap_or(e.category)
+}
+
+/// Flips before and after an edit, with a word on what else was done in between.
+fn flips(e: &EditLine) -> Option<String> {
+    let with = if e.together > 0 { format!(" (with {} more)", e.together) } else { String::new() };
+    e.flips.map(|(a, b)| format!("{a} \u{2192} {b}{with}"))
 }
 
 /// What became of a proposal, with a sign that needs no colour.
