@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod localize;
 pub mod model;
 pub mod repair;
+pub mod report;
 pub mod run;
 pub mod session;
 pub mod tui;

@@ -1,11 +1,13 @@
 //! The text of a record: canonical JSON on one line, sealed by a hash.
 //!
-//! Canonical means: keys sorted by their bytes, no spaces, no line breaks. The hash is the SHA-256 of the record's canonical text without
+//! Canonical means: keys sorted by their bytes, no spaces, no line breaks, and control characters, marks that turn the direction of writing
+//! and invisible separators as `\\uXXXX`, so that a log shown on a terminal does nothing there. The hash is the SHA-256 of the record's canonical text without
 //! its member `hash`; since the line is canonical itself, that is the line with `,"hash":"…"` taken out. Whoever checks a log need not
 //! parse numbers, which JSON readers round differently.
 
 use super::Problem;
 use super::digest::sha256_hex;
+use crate::model::harmless_json;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -14,12 +16,16 @@ use serde_json::Value as Json;
 /// # Errors
 /// When it has no JSON, such as a map whose keys are no strings.
 pub fn canonical(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    Ok(canonical_json(serde_json::to_value(value)?).to_string())
+    Ok(text(canonical_json(serde_json::to_value(value)?)))
 }
 
 fn canonical_json(mut json: Json) -> Json {
     json.sort_all_objects();
     json
+}
+
+fn text(json: Json) -> String {
+    harmless_json(&json.to_string()).into_owned()
 }
 
 /// A record's line, without line break, and its hash.
@@ -28,13 +34,13 @@ fn canonical_json(mut json: Json) -> Json {
 /// When it is no JSON object.
 pub(super) fn seal(record: &impl Serialize) -> Result<(String, String), serde_json::Error> {
     let json = canonical_json(serde_json::to_value(record)?);
-    let hash = sha256_hex(json.to_string().as_bytes());
+    let hash = sha256_hex(text(json.clone()).as_bytes());
     let Json::Object(mut members) = json else {
         return Err(serde::ser::Error::custom("a record is an object"));
     };
     members.insert("hash".into(), hash.clone().into());
     members.sort_keys();
-    Ok((Json::Object(members).to_string(), hash))
+    Ok((text(Json::Object(members)), hash))
 }
 
 /// A record's line as JSON, once its hash was found to fit.

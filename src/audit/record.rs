@@ -1,8 +1,10 @@
 //! The records of a log.
 
+use super::exhibit::Exhibit;
 use super::{AuditError, FileDigest, ImagesDigest, ModelDigest};
 use crate::localize::{Category, Kind};
 use crate::model::{EditRecord, Model};
+use crate::repair::DiffLine;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,8 @@ pub enum Event {
     Opened(Opened),
     /// Models were compared on images.
     Evaluated(Evaluated),
+    /// The target was looked into, layer by layer. The suspects that were found follow.
+    Localized(Localized),
     /// A place was found to be at fault.
     Suspect(Suspected),
     /// An edit was proposed.
@@ -57,6 +61,7 @@ impl Event {
         match self {
             Self::Opened(_) => "opened",
             Self::Evaluated(_) => "evaluated",
+            Self::Localized(_) => "localized",
             Self::Suspect(_) => "suspect",
             Self::Proposed(_) => "proposed",
             Self::Decided(_) => "decided",
@@ -80,6 +85,12 @@ pub struct Opened {
     /// The case file, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<FileDigest>,
+    /// Program and version that wrote the source, as the model says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source_producer: String,
+    /// Program and version that wrote the target, as the model says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub target_producer: String,
     /// The images.
     pub images: ImagesDigest,
     /// The source's recipe as TOML; none where the images are tensors.
@@ -104,12 +115,20 @@ impl Opened {
             source: ModelDigest::of(log, source)?,
             target: ModelDigest::of(log, target)?,
             case: case.map(|file| FileDigest::of(log, file)).transpose()?,
+            source_producer: producer(source),
+            target_producer: producer(target),
             images,
             source_recipe: None,
             target_recipe: None,
             options: BTreeMap::new(),
         })
     }
+}
+
+/// Name and version of the program that wrote a model.
+fn producer(model: &Model) -> String {
+    let proto = model.proto();
+    [proto.producer_name(), proto.producer_version()].join(" ").trim().to_string()
 }
 
 /// Models were compared on images.
@@ -130,6 +149,9 @@ pub struct Evaluated {
     /// Images that were left out, as they cannot be read, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
+    /// The images that differ, with what both sides say and a small picture: a [`super::Flips`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Exhibit>,
 }
 
 /// Part of the images.
@@ -142,6 +164,23 @@ pub enum Subset {
     Search,
     /// Those that only verify.
     Holdout,
+}
+
+/// The target was looked into, layer by layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Localized {
+    /// `clean`, `faulty` or `unloadable`.
+    pub outcome: String,
+    /// Isolated error that rounding alone makes.
+    pub floor: Figure,
+    /// Isolated error above which a region is a suspect.
+    pub threshold: Figure,
+    /// Remarks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// All regions with their errors: a list of [`super::RegionFigures`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Exhibit>,
 }
 
 /// A place was found to be at fault.
@@ -158,10 +197,25 @@ pub struct Suspected {
     pub target_nodes: Vec<String>,
     /// Initializers and values of the target.
     pub target_tensors: Vec<String>,
+    /// Operators of those nodes of the target, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<String>,
+    /// What stands for them in the source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_nodes: Vec<String>,
     /// The difference in words.
     pub words: String,
     /// Isolated error.
     pub error: Figure,
+    /// Lines of evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Kinds that describe the same difference equally well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equivalents: Vec<KindId>,
+    /// Flipped images that come right when this place alone is right, of how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splice: Option<(usize, usize)>,
 }
 
 /// An edit was proposed.
@@ -179,6 +233,12 @@ pub struct Proposed {
     pub fault: Option<KindId>,
     /// The edit in words.
     pub words: String,
+    /// Nodes of the target that it touches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// The edit line by line, against the target as it was when this was proposed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diff: Vec<DiffLine>,
     /// Exact and local, as against a last resort or raised precision.
     pub safe: bool,
     /// What speaks for it.

@@ -3,18 +3,29 @@
 use super::record::{
     Applied, By, CategoryId, Decided, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Subset, Suspected, Undone,
 };
-use super::{AuditError, Change, ImagesDigest, Log, RecipeChange, Saved};
-use crate::localize::Findings;
-use crate::model::{Edit, Existing};
-use crate::repair::{Decision, Evidence as Tried, Job, Journal, Proposal};
+use super::{AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved};
+use crate::align::{Region, Verdict};
+use crate::dataset::Alpha;
+use crate::localize::{Findings, Suspect};
+use crate::model::{Edit, Existing, NodeId};
+use crate::repair::{Decision, Evidence as Tried, Job, Journal, Proposal, diff};
 use std::collections::HashSet;
 use std::path::Path;
+
+/// Pictures that one evaluation keeps, and that a log keeps altogether.
+const PICTURES: (usize, usize) = (24, 48);
+/// Columns or rows of a picture that is kept.
+const PICTURE_SIDE: usize = 128;
 
 /// Writes a job into a log.
 pub struct Recorder {
     log: Log,
     by: By,
     before: Option<HashSet<usize>>,
+    /// Images of which the log has a picture.
+    pictured: HashSet<usize>,
+    /// Number of the first suspect that was found last, and of how many.
+    suspects: (u32, usize),
 }
 
 impl Recorder {
@@ -28,12 +39,12 @@ impl Recorder {
         let mut opened = Opened::of(path, job.source.model(), &job.original, case, digest)?;
         opened.source_recipe = job.source_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
         opened.target_recipe = job.original_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
-        Ok(Self { log: Log::create(path, opened, existing)?, by, before: None })
+        Ok(Self::resumed(Log::create(path, opened, existing)?, by))
     }
 
     /// Goes on with a log that was resumed.
     pub fn resumed(log: Log, by: By) -> Self {
-        Self { log, by, before: None }
+        Self { log, by, before: None, pictured: HashSet::new(), suspects: (0, 0) }
     }
 
     /// The log.
@@ -58,6 +69,34 @@ impl Recorder {
         self.log.append(Event::Closed(super::Closed { flips, words: String::new() })).map(drop)
     }
 
+    /// The images that differ, with what both sides say; pictures of some that have none yet.
+    fn flips(&mut self, job: &Job, flips: &[usize]) -> Flips {
+        let classes = job.images.classes();
+        let offset = job.comparison.label_offset.unwrap_or(0);
+        let name = |label: Option<i64>| classes.and_then(|c| c.get(usize::try_from(label?).ok()?).cloned());
+        let label = |of: &crate::repair::Evaluation, i: usize| of.labels.get(i).copied().flatten();
+        let alpha = job.source_feed.recipe.as_ref().map_or(Alpha::Drop, |r| r.alpha);
+        let mut left = PICTURES.0.min(PICTURES.1.saturating_sub(self.pictured.len()));
+        let mut one = |i: usize| {
+            let (source, target) = (label(&job.source_labels, i), label(&job.target_labels, i));
+            let wanted = left > 0 && !self.pictured.contains(&i);
+            let picture = wanted.then(|| job.images.picture(i, alpha).ok()?.small(PICTURE_SIDE)).flatten();
+            if picture.is_some() {
+                left -= 1;
+                self.pictured.insert(i);
+            }
+            FlippedImage {
+                image: job.images.items()[i].name.clone(),
+                source,
+                source_class: name(source.map(|l| l as i64)),
+                target,
+                target_class: name(target.map(|l| l as i64 - offset)),
+                picture: picture.map(|bytes| base64_simd::STANDARD.encode_to_string(bytes)),
+            }
+        };
+        Flips { flips: flips.iter().map(|i| one(*i)).collect() }
+    }
+
     fn append(&mut self, event: Event) -> Result<(), String> {
         self.log.append(event).map(drop).map_err(|e| e.to_string())
     }
@@ -76,36 +115,44 @@ impl Journal for Recorder {
             None => (Vec::new(), Vec::new()),
         };
         let unreadable = names((0..items.len()).filter(|i| job.source_labels.labels.get(*i).copied().flatten().is_none()).collect());
-        let evaluated = Evaluated { on: Subset::All, images: job.count(), flips: flips.len(), mended, broken, unreadable };
+        let mut sorted: Vec<usize> = flips.iter().copied().collect();
+        sorted.sort_unstable();
+        let details = self.flips(job, &sorted);
+        let details = Some(Exhibit::keep(self.log.path(), &details).map_err(|e| e.to_string())?);
+        let evaluated = Evaluated { on: Subset::All, images: job.count(), flips: flips.len(), mended, broken, unreadable, details };
         self.before = Some(flips);
         self.append(Event::Evaluated(evaluated))
     }
 
     fn found(&mut self, job: &Job, findings: &Findings) -> Result<(), String> {
-        let model = job.target.model();
-        for suspect in &findings.suspects {
-            let record = Suspected {
-                suspect: self.log.state().next_suspect(),
-                category: CategoryId(suspect.category),
-                fault: suspect.kind.map(KindId),
-                target_nodes: suspect.target_nodes.iter().map(|n| model.label(*n).to_string()).collect(),
-                target_tensors: suspect.target_tensors.iter().map(|v| model.index().name(*v).to_string()).collect(),
-                words: suspect.words.clone(),
-                error: Figure(suspect.error),
-            };
-            self.append(Event::Suspect(record))?;
-        }
+        let regions: Vec<RegionFigures> = findings.regions.iter().map(|r| figures(r, job)).collect();
+        let details = Exhibit::keep(self.log.path(), &regions).map_err(|e| e.to_string())?;
+        let first = self.log.state().next_suspect();
+        let localized = Localized {
+            outcome: findings.outcome.word().into(),
+            floor: Figure(findings.floor),
+            threshold: Figure(findings.threshold),
+            notes: findings.notes.clone(),
+            details: Some(details),
+        };
+        let suspects = (first..).zip(&findings.suspects).map(|(number, s)| Event::Suspect(suspected(number, s, job)));
+        let events: Vec<Event> = std::iter::once(Event::Localized(localized)).chain(suspects).collect();
+        self.log.append_all(&events).map_err(|e| e.to_string())?;
+        self.suspects = (first, findings.suspects.len());
         Ok(())
     }
 
-    fn proposed(&mut self, proposal: &Proposal, evidence: Option<Tried>) -> Result<u32, String> {
+    fn proposed(&mut self, job: &Job, proposal: &Proposal, evidence: Option<Tried>) -> Result<u32, String> {
         let number = self.log.state().next_proposal();
+        let (first, count) = self.suspects;
         let record = Proposed {
             proposal: number,
-            suspect: None,
+            suspect: u32::try_from(proposal.suspect).ok().filter(|_| proposal.suspect < count).map(|at| first + at),
             category: CategoryId(proposal.kind.category()),
             fault: Some(KindId(proposal.kind)),
             words: proposal.words.clone(),
+            nodes: proposal.nodes.clone(),
+            diff: diff(proposal, job).0,
             safe: proposal.safe,
             evidence: Evidence {
                 error: Some((Figure(proposal.isolated.0), Figure(proposal.isolated.1))),
@@ -144,4 +191,51 @@ impl Journal for Recorder {
     fn undone(&mut self, number: u32) -> Result<(), String> {
         self.append(Event::Undone(Undone { proposal: number, note: String::new(), by: self.by.clone() }))
     }
+}
+
+fn figures(region: &Region, job: &Job) -> RegionFigures {
+    let nodes: Vec<NodeId> = region.target.iter().map(|id| job.target.op(*id).node).collect();
+    RegionFigures {
+        source: region.source.iter().map(|id| job.source.label(*id).to_string()).collect(),
+        target: region.target.iter().map(|id| job.target.label(*id).to_string()).collect(),
+        operators: operators(&nodes, job),
+        isolated: region.isolated.map(Figure),
+        accumulated: region.accumulated.map(Figure),
+        verdict: match region.verdict {
+            Verdict::Clean => "clean",
+            Verdict::Faulty => "faulty",
+            Verdict::Unchecked => "unchecked",
+        }
+        .into(),
+        why: region.why.clone(),
+    }
+}
+
+fn suspected(number: u32, suspect: &Suspect, job: &Job) -> Suspected {
+    let (target, source) = (job.target.model(), job.source.model());
+    Suspected {
+        suspect: number,
+        category: CategoryId(suspect.category),
+        fault: suspect.kind.map(KindId),
+        target_nodes: suspect.target_nodes.iter().map(|n| target.label(*n).to_string()).collect(),
+        target_tensors: suspect.target_tensors.iter().map(|v| target.index().name(*v).to_string()).collect(),
+        operators: operators(&suspect.target_nodes, job),
+        source_nodes: suspect.source_nodes.iter().map(|n| source.label(*n).to_string()).collect(),
+        words: suspect.words.clone(),
+        error: Figure(suspect.error),
+        evidence: suspect.evidence.clone(),
+        equivalents: suspect.equivalents.iter().copied().map(KindId).collect(),
+        splice: suspect.splice,
+    }
+}
+
+/// Operators of some nodes of the target, each once, in order.
+fn operators(nodes: &[NodeId], job: &Job) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for op in nodes.iter().map(|n| job.target.model().node(*n).op_type()) {
+        if !out.iter().any(|o| o == op) {
+            out.push(op.into());
+        }
+    }
+    out
 }

@@ -68,6 +68,8 @@ impl State {
                 self.evaluated.retain(|o| o.on != e.on);
                 self.evaluated.push(e.clone());
             }
+            // What was looked at is for people; the suspects behind it count.
+            Event::Localized(_) => {}
             Event::Suspect(s) => self.suspects = self.suspects.max(s.suspect),
             Event::Proposed(p) if self.is_made(p.proposal) => {
                 return Err(format!("proposal {} is made already, it cannot be proposed again", p.proposal));

@@ -12,6 +12,10 @@ impl fmt::Display for Event {
         match self {
             Self::Opened(o) => opened(f, o),
             Self::Evaluated(e) => evaluated(f, e),
+            Self::Localized(l) => {
+                write!(f, "looked into: {}; floor {}, suspicious above {}", l.outcome, l.floor, l.threshold)?;
+                l.notes.iter().try_for_each(|note| write!(f, "; {note}"))
+            }
             Self::Suspect(s) => {
                 let name = s.fault.map_or_else(|| s.category.0.id(), |k| k.0.id());
                 write!(f, "suspect {} {name}: {}, isolated error {}", s.suspect, s.words, s.error)

@@ -2,6 +2,7 @@
 
 use super::check::CheckArgs;
 use super::debug::DebugArgs;
+use super::export::ExportArgs;
 use super::inject::InjectArgs;
 use super::inspect::InspectArgs;
 use super::localize::LocalizeArgs;
@@ -10,6 +11,8 @@ use super::matrix::MatrixArgs;
 use super::page::{CompletionsArgs, ExplainArgs, ManArgs};
 use super::repair::RepairArgs;
 use super::replay::ReplayArgs;
+use super::report::ReportArgs;
+use super::triage::TriageArgs;
 use crate::run::{RunOptions, Runtime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -41,6 +44,12 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
+    /// Write a report of a session from its audit log, without running anything again
+    Report(ReportArgs),
+    /// Write a suspect as a small reproducer for the converter's issue tracker, or what was found for Model Explorer
+    Export(ExportArgs),
+    /// Localize every case of a folder, one line each: exit code of the worst
+    Triage(TriageArgs),
     /// Make faulty copies of a model, with the truth about them: a test instrument
     Inject(InjectArgs),
     /// Show what is in a model: inputs, outputs, operators, parameters, what cannot run, what the checker finds

@@ -1,13 +1,13 @@
 //! `fixcon check`: do source and target agree on these images?
 
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json};
+use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::compare::{CheckOptions, CheckReport, ImageFinding, run_check};
 use crate::dataset::Criterion;
+use crate::model::harmless;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr;
 
@@ -71,9 +71,7 @@ pub fn run(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
             Format::Junit => junit(&report)?,
             _ => text(&report, args.list),
         };
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
+        print_text(&text)?;
     }
     Ok(ExitCode::from(if report.mismatches.count == 0 { SAME } else { DIFFERENT }))
 }
@@ -87,12 +85,12 @@ fn text(report: &CheckReport, list: usize) -> String {
 }
 
 fn write_text(out: &mut String, r: &CheckReport, list: usize) -> std::fmt::Result {
-    writeln!(out, "source  {}", r.source)?;
-    writeln!(out, "target  {}", r.target)?;
+    writeln!(out, "source  {}", harmless(&r.source))?;
+    writeln!(out, "target  {}", harmless(&r.target))?;
     let left = if r.images.left_out.is_empty() { String::new() } else { format!(", {} left out", r.images.left_out.len()) };
-    writeln!(out, "images  {} in {}{left}", r.images.count, r.images.path)?;
+    writeln!(out, "images  {} in {}{left}", r.images.count, harmless(&r.images.path))?;
     for l in &r.images.left_out {
-        writeln!(out, "        left out: {}", l.why)?;
+        writeln!(out, "        left out: {}", harmless(&l.why))?;
     }
     let m = r.mismatches;
     let what = match r.compared.criterion {
@@ -115,7 +113,7 @@ fn write_text(out: &mut String, r: &CheckReport, list: usize) -> std::fmt::Resul
         table(out, &r.worst)?;
     }
     let s = &r.summary;
-    let (one, other) = (&r.compared.source_output, &r.compared.target_output);
+    let (one, other) = (harmless(&r.compared.source_output), harmless(&r.compared.target_output));
     writeln!(out)?;
     match &s.distance {
         None => writeln!(out, "outputs  '{one}' and '{other}'")?,
@@ -144,11 +142,15 @@ fn write_text(out: &mut String, r: &CheckReport, list: usize) -> std::fmt::Resul
         writeln!(
             out,
             "{what} in the {}'s output '{}' for {} images, first {} at element {}",
-            n.side, n.output, n.images, n.image, n.element
+            n.side,
+            harmless(&n.output),
+            n.images,
+            harmless(&n.image),
+            n.element
         )?;
     }
     for note in &r.notes {
-        writeln!(out, "note: {note}")?;
+        writeln!(out, "note: {}", harmless(note))?;
     }
     Ok(())
 }
@@ -166,12 +168,13 @@ fn table(out: &mut String, images: &[ImageFinding]) -> std::fmt::Result {
     if images.is_empty() {
         return Ok(());
     }
-    let class = |label: usize, name: &Option<String>| name.as_ref().map_or_else(|| label.to_string(), |n| format!("{label} {n}"));
+    let class =
+        |label: usize, name: &Option<String>| name.as_ref().map_or_else(|| label.to_string(), |n| format!("{label} {}", harmless(n)));
     let lead = |m: Option<f32>| m.map_or("-".into(), |m| short(f64::from(m)));
     let mut rows = vec![["image", "source", "lead", "target", "lead", "relative L2", ""].map(String::from).to_vec()];
     rows.extend(images.iter().map(|i| {
         vec![
-            i.image.clone(),
+            harmless(&i.image).into_owned(),
             class(i.source.label, &i.source_class),
             lead(i.source.margin),
             class(i.target.label, &i.target_class),

@@ -13,7 +13,7 @@ const MARK: &str = "FIXCON_CHILD";
 
 /// Runs the same command line in a child where that is due. `None`: this process is to do it.
 pub fn run(cli: &Cli) -> Result<Option<ExitCode>> {
-    let batch = matches!(cli.command, Some(Command::Check(_) | Command::Localize(_) | Command::Inspect(_)));
+    let batch = matches!(cli.command, Some(Command::Check(_) | Command::Localize(_) | Command::Inspect(_) | Command::Export(_)));
     if !batch {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! `fixcon inject`: faulty copies of a model, with the truth about them.
 
 use super::progress::Bar;
-use super::{Common, print_json};
+use super::{Common, print_json, print_text};
 use crate::dataset::{Case, CaseFile, DatasetError, Feed, ImageSet, RecipeKeys, nearest_word};
 use crate::localize::inject::{Injected, Injector, Truth, inject_recipe, variants_of};
 use crate::localize::{Category, Kind};
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -174,7 +175,7 @@ pub fn run(args: &InjectArgs, common: &Common) -> Result<ExitCode> {
     if common.json {
         print_json(&report)?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = String::new();
         for made in &report.faults {
             let file = made.model.as_ref().or(made.case.as_ref()).map_or("", String::as_str);
             let effect = made.effect.map(|e| format!("  ({e:.2e})")).unwrap_or_default();
@@ -183,7 +184,7 @@ pub fn run(args: &InjectArgs, common: &Common) -> Result<ExitCode> {
         if !report.without_place.is_empty() {
             writeln!(out, "no place for {}", report.without_place.join(", "))?;
         }
-        out.flush()?;
+        print_text(&out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -303,12 +304,12 @@ fn list(subject: &Subject, kinds: &[Kind], common: &Common) -> Result<ExitCode> 
         print_json(&listed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     for k in &listed.kinds {
         let places = if k.places == 0 { "recipe".into() } else { format!("{} places", k.places) };
         writeln!(out, "{:<15} {:<28} {places:>11}  {}", k.kind, k.name, k.ways.join(", "))?;
     }
     writeln!(out, "{} nodes", subject.model.nodes().len())?;
-    out.flush()?;
+    print_text(&out)?;
     Ok(ExitCode::SUCCESS)
 }

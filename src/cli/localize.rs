@@ -1,16 +1,17 @@
 //! `fixcon localize`: which layer introduces the error, and why.
 
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json};
+use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::align::{Hints, Verdict};
 use crate::localize::{Findings, LocalizeOptions, Outcome, Suspect};
+use crate::model::harmless;
 use crate::repair::{Job, JobOptions};
+use crate::report::{KnownBug, code, known_of, plain};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr;
 
@@ -35,6 +36,9 @@ pub struct LocalizeArgs {
     /// Never take these two values for a pair: TARGET=SOURCE
     #[arg(long, value_name = "TARGET=SOURCE")]
     pub forbid: Vec<String>,
+    /// Values of a run elsewhere in the target's place: what polygraphy run --save-outputs wrote for the same images, or an .npz of the first
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["target", "pin", "forbid"])]
+    pub golden: Option<std::path::PathBuf>,
 }
 
 /// How the outcome is written.
@@ -100,6 +104,9 @@ pub struct SuspectReport {
     pub splice: Option<(usize, usize)>,
     /// Edits that mend it, in words, the smallest first.
     pub edits: Vec<String>,
+    /// Reports of converters' faults that look like it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownBug>,
 }
 
 /// A region.
@@ -124,6 +131,9 @@ pub struct RegionReport {
 
 /// Runs the command.
 pub fn run(args: &LocalizeArgs, common: &Common) -> Result<ExitCode> {
+    if let Some(file) = &args.golden {
+        return super::golden::run(args.case.written()?, file, common);
+    }
     let hints = Hints { pins: pairs(&args.pin)?.into_iter().collect(), forbidden: pairs(&args.forbid)? };
     let options = JobOptions {
         run: common.run_options(),
@@ -142,9 +152,7 @@ pub fn run(args: &LocalizeArgs, common: &Common) -> Result<ExitCode> {
         Format::Json => print_json(&report)?,
         format => {
             let text = if format == Format::Markdown { markdown(&report) } else { text(&report, args.all) };
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
+            print_text(&text)?;
         }
     }
     let same = findings.outcome == Outcome::Clean && report.mismatches.count == 0;
@@ -176,6 +184,7 @@ pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
         isolated: Some(s.error).filter(|e| e.is_finite()),
         splice: s.splice,
         edits: s.remedies.iter().map(|f| f.remedy.words.clone()).collect(),
+        known: s.kind.map(|k| known_of(target, &s.target_nodes, k)).unwrap_or_default(),
     };
     let region = |r: &crate::align::Region| RegionReport {
         source: r.source.iter().map(|id| job.source.label(*id).to_string()).collect(),
@@ -241,8 +250,8 @@ fn heat_strip(regions: &[RegionReport], width: usize) -> String {
 fn names(list: &[String]) -> String {
     match list {
         [] => "-".into(),
-        [one] => one.clone(),
-        [first, .., last] => format!("{first} … {last} ({})", list.len()),
+        [one] => harmless(one).into_owned(),
+        [first, .., last] => format!("{} … {} ({})", harmless(first), harmless(last), list.len()),
     }
 }
 
@@ -250,7 +259,14 @@ fn rows(report: &LocalizeReport, all: bool) -> Vec<[String; 6]> {
     let shown = |r: &&RegionReport| all || r.verdict != "clean";
     let row = |r: &RegionReport| {
         let layout = r.layout.clone().unwrap_or_else(|| "-".into());
-        [names(&r.source), sign(r.verdict).to_string(), names(&r.target), layout, figure(r.isolated), r.why.clone().unwrap_or_default()]
+        [
+            names(&r.source),
+            sign(r.verdict).to_string(),
+            names(&r.target),
+            layout,
+            figure(r.isolated),
+            harmless(r.why.as_deref().unwrap_or_default()).into_owned(),
+        ]
     };
     report.regions.iter().filter(shown).map(row).collect()
 }
@@ -272,15 +288,15 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         counted(r.suspects.len(), "suspect")
     )?;
     if let Some(why) = &r.failure {
-        writeln!(out, "the target does not run: {why}")?;
+        writeln!(out, "the target does not run: {}", harmless(why))?;
     }
     for s in &r.suspects {
-        writeln!(out, "\n{}. {}  {}", s.rank, s.kind.unwrap_or(s.category), s.words)?;
-        writeln!(out, "   target   {}", s.target_nodes.join(", "))?;
+        writeln!(out, "\n{}. {}  {}", s.rank, s.kind.unwrap_or(s.category), harmless(&s.words))?;
+        writeln!(out, "   target   {}", harmless(&s.target_nodes.join(", ")))?;
         if !s.source_nodes.is_empty() {
-            writeln!(out, "   source   {}", s.source_nodes.join(", "))?;
+            writeln!(out, "   source   {}", harmless(&s.source_nodes.join(", ")))?;
         }
-        writeln!(out, "   evidence {}", s.evidence.join("; "))?;
+        writeln!(out, "   evidence {}", harmless(&s.evidence.join("; ")))?;
         if let Some((cured, of)) = s.splice {
             writeln!(out, "   splice   {cured} of {of} flipped images come right when this place alone is right")?;
         }
@@ -288,7 +304,10 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
             writeln!(out, "   as well  {}", s.equivalents.join(", "))?;
         }
         for edit in s.edits.iter().take(3) {
-            writeln!(out, "   mend     {edit}")?;
+            writeln!(out, "   mend     {}", harmless(edit))?;
+        }
+        for known in &s.known {
+            writeln!(out, "   known    {}: {}", known.issue, known.what)?;
         }
     }
     let clean = r.regions.iter().filter(|x| x.verdict == "clean" && !x.target.is_empty()).count();
@@ -311,7 +330,7 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         }
     }
     for note in &r.notes {
-        writeln!(out, "note: {note}")?;
+        writeln!(out, "note: {}", harmless(note))?;
     }
     Ok(())
 }
@@ -331,7 +350,7 @@ fn markdown(r: &LocalizeReport) -> String {
 }
 
 fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
-    let code = |names: &[String]| names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ");
+    let code = |names: &[String]| names.iter().map(|n| code(n)).collect::<Vec<_>>().join(", ");
     writeln!(out, "**{}**: {} of {} images have another label.\n", r.verdict, r.mismatches.count, r.mismatches.of)?;
     if !r.suspects.is_empty() {
         writeln!(out, "| # | kind | target nodes | what | isolated |\n|---|---|---|---|---|")?;
@@ -342,7 +361,7 @@ fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
                 s.rank,
                 s.kind.unwrap_or(s.category),
                 code(&s.target_nodes),
-                s.words.replace('|', "\\|"),
+                plain(&s.words),
                 figure(s.isolated)
             )?;
         }
@@ -350,7 +369,7 @@ fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
     }
     writeln!(out, "Isolated error over depth: `{}`\n", heat_strip(&r.regions, 60))?;
     for note in &r.notes {
-        writeln!(out, "- {note}")?;
+        writeln!(out, "- {}", plain(note))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `fixcon log`: an audit log for people.
 
-use super::{Common, DIFFERENT, SAME, print_json};
+use super::{Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{AuditError, Chain, Decision, Record, State};
 use anyhow::Result;
 use clap::{Args, ValueHint};
@@ -8,7 +8,6 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -69,9 +68,7 @@ pub fn run(args: &LogArgs, common: &Common) -> Result<ExitCode> {
     if common.json {
         print_json(&report)?;
     } else {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text(&report, chain.state.as_ref(), &TimeZone::system()).as_bytes())?;
-        out.flush()?;
+        print_text(&text(&report, chain.state.as_ref(), &TimeZone::system()))?;
     }
     Ok(ExitCode::from(if report.whole { SAME } else { DIFFERENT }))
 }

@@ -6,23 +6,30 @@ mod check;
 mod child;
 mod debug;
 mod demos;
+mod export;
 mod failure;
+mod golden;
 mod inject;
 mod inspect;
 mod localize;
 mod log;
 mod matrix;
+mod output;
 mod page;
 mod progress;
 mod repair;
 mod replay;
+mod report;
+mod triage;
 
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
 pub use debug::DebugArgs;
 pub use demos::{Demo, demos};
+pub use export::{ExportArgs, ExportReport};
 pub use failure::{Failure, FailureReport};
+pub use golden::{GoldenLine, GoldenReport};
 pub use inject::{InjectArgs, InjectList, InjectReport};
 pub use inspect::{InspectArgs, InspectReport, NodeReport};
 pub use localize::{LocalizeArgs, LocalizeReport};
@@ -31,8 +38,11 @@ pub use matrix::{MatrixArgs, MatrixReport, Named, Trial};
 pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
+pub use report::ReportArgs;
+pub use triage::{CaseLine, KindCount, TriageArgs, TriageReport};
 
 use anyhow::Result;
+use output::{print_json, print_text};
 use std::process::ExitCode;
 
 /// No difference.
@@ -56,6 +66,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Repair(args)) => repair::run(args, &cli.common),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
+        Some(Command::Report(args)) => report::run(args, &cli.common),
+        Some(Command::Export(args)) => export::run(args, &cli.common),
+        Some(Command::Triage(args)) => triage::run(args, &cli.common),
         Some(Command::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
@@ -78,21 +91,13 @@ pub fn failed(error: &anyhow::Error, common: &Common) -> ExitCode {
     if common.json {
         let _ = print_json(&FailureReport { error: failure });
     } else {
-        eprintln!("error: {}", failure.message);
+        // Messages name files and nodes: line by line, so that none of them moves the cursor.
+        let lines: Vec<_> = failure.message.lines().map(crate::model::harmless).collect();
+        eprintln!("error: {}", lines.join("\n"));
     }
     ExitCode::from(FAILED)
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|c| c.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// A value as JSON on standard output.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(())
 }

@@ -1,16 +1,16 @@
 //! `fixcon repair`: mends a target without a person, as far as a policy allows.
 
+use super::output::write_file;
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json};
+use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{By, Recorder};
 use crate::localize::{Category, LocalizeOptions};
-use crate::model::Existing;
+use crate::model::{Existing, harmless};
 use crate::repair::{Job, JobOptions, Journal, Policy, Repaired, Unrecorded, run as mend};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -142,7 +142,7 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
         _ => None,
     };
     if let (Some(path), Some(recipe)) = (&args.recipe_output, &job.target_feed.recipe) {
-        write_whole(path, &format!("[preprocess]\n{}", recipe.to_toml())).with_context(|| path.display().to_string())?;
+        write_file(path, format!("[preprocess]\n{}", recipe.to_toml()).as_bytes(), args.force)?;
     }
     if let Some(recorder) = &mut recorder {
         recorder.close(Some(repaired.left))?;
@@ -151,9 +151,7 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
     if common.json {
         print_json(&report)?;
     } else {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text(&report).as_bytes())?;
-        out.flush()?;
+        print_text(&text(&report))?;
     }
     Ok(ExitCode::from(if repaired.left == 0 { SAME } else { DIFFERENT }))
 }
@@ -164,15 +162,6 @@ fn category(text: &str) -> Result<Category> {
     all.into_iter()
         .find(|c| c.id().eq_ignore_ascii_case(text))
         .with_context(|| format!("'{text}' is no category; they are PP, ID, TS, WB, LH, CG"))
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, content: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|e| e.error)
 }
 
 fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<String>, log: Option<&Path>) -> RepairReport {
@@ -218,19 +207,19 @@ fn text(r: &RepairReport) -> String {
     }
     out.push('\n');
     for a in &r.accepted {
-        out += &format!("  ✓ {:<12} {}  {} → {}\n", a.kind, a.words, a.flips.0, a.flips.1);
+        out += &format!("  ✓ {:<12} {}  {} → {}\n", a.kind, harmless(&a.words), a.flips.0, a.flips.1);
     }
     for l in &r.left {
-        out += &format!("  ? {:<12} {}\n", l.kind.unwrap_or(l.category), l.words);
+        out += &format!("  ? {:<12} {}\n", l.kind.unwrap_or(l.category), harmless(&l.words));
     }
     if let (Some(path), Some(sha256)) = (&r.output, &r.sha256) {
-        out += &format!("saved as {path}   sha256 {}…\n", &sha256[..12.min(sha256.len())]);
+        out += &format!("saved as {}   sha256 {}…\n", harmless(path), &sha256[..12.min(sha256.len())]);
     }
     if let Some(log) = &r.audit_log {
-        out += &format!("log {log}\n");
+        out += &format!("log {}\n", harmless(log));
     }
     for note in &r.notes {
-        out += &format!("note: {note}\n");
+        out += &format!("note: {}\n", harmless(note));
     }
     out
 }

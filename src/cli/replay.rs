@@ -1,14 +1,14 @@
 //! `fixcon replay`: the saved model once more, from the log.
 
 use super::log::one_line;
-use super::{Common, DIFFERENT, SAME, print_json};
+use super::{Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{AuditError, Check, Replayed, replay};
 use crate::model::Existing;
 use anyhow::Result;
 use clap::{Args, ValueHint};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::io::Write;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -96,7 +96,7 @@ pub fn run(args: &ReplayArgs, common: &Common) -> Result<ExitCode> {
     if common.json {
         print_json(&report)?;
     } else {
-        print_text(&report)?;
+        print_text(&text(&report)?)?;
     }
     Ok(ExitCode::from(if report.same { SAME } else { DIFFERENT }))
 }
@@ -128,10 +128,10 @@ fn report(args: &ReplayArgs, replayed: &Replayed) -> ReplayReport {
     }
 }
 
-fn print_text(r: &ReplayReport) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}: {} records, the chain is whole", r.log, r.records)?;
-    writeln!(out, "target  {} is the file that was opened", r.target)?;
+fn text(r: &ReplayReport) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    writeln!(out, "{}: {} records, the chain is whole", one_line(&r.log), r.records)?;
+    writeln!(out, "target  {} is the file that was opened", one_line(&r.target))?;
     for edit in &r.edits {
         writeln!(out, "edit    {} ({}): {}", edit.proposal, edit.seq, one_line(&edit.edit))?;
     }
@@ -155,6 +155,5 @@ fn print_text(r: &ReplayReport) -> Result<()> {
     for note in &r.notes {
         writeln!(out, "note: {note}")?;
     }
-    out.flush()?;
-    Ok(())
+    Ok(out)
 }

@@ -53,6 +53,22 @@ impl Picture {
         Self { width: window.width, height: window.height, rgb }
     }
 
+    /// A copy of at most `side` columns and rows, encoded: as PNG when small, else as JPEG. `None` when it cannot be encoded.
+    pub fn small(&self, side: usize) -> Option<Vec<u8>> {
+        let (width, height) = (u32::try_from(self.width).ok()?, u32::try_from(self.height).ok()?);
+        let side = u32::try_from(side).ok()?.max(1);
+        let mut picture = RgbImage::from_raw(width, height, self.rgb.clone())?;
+        let largest = width.max(height);
+        if largest > side {
+            let scaled = |n: u32| u32::try_from(u64::from(n) * u64::from(side) / u64::from(largest)).unwrap_or(side).max(1);
+            picture = image::imageops::thumbnail(&picture, scaled(width), scaled(height));
+        }
+        let format = if largest <= 64 { ImageFormat::Png } else { ImageFormat::Jpeg };
+        let mut out = Cursor::new(Vec::new());
+        picture.write_to(&mut out, format).ok()?;
+        Some(out.into_inner())
+    }
+
     /// Decodes a file.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod case;
 mod error;
 mod feed;
 mod folder;
+mod golden;
 mod image;
 mod jpeg;
 mod npy;
@@ -22,6 +23,7 @@ pub use case::{Case, CaseFile, CompareKeys, Criterion, ImagesKeys, Scores, SideK
 pub use error::{DatasetError, explain_toml, nearest_word};
 pub use feed::{Declared, Feed};
 pub use folder::{ImageSet, Item};
+pub use golden::{Golden, golden};
 pub use presets::{PRESETS, Preset};
 pub use recipe::{Alpha, AxisOrder, Channels, Element, Filter, Geometry, Recipe, RecipeKeys, Resize};
 pub use resize::{Window, resize};

@@ -43,7 +43,7 @@ fn archive(bytes: Vec<u8>) -> Result<Vec<(String, Value)>, String> {
 }
 
 /// One array: magic, version, length of the header, header, data.
-fn array(bytes: &[u8]) -> Result<Value, String> {
+pub(super) fn array(bytes: &[u8]) -> Result<Value, String> {
     let short = || "the file is cut off".to_string();
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("not a .npy file")?;
     let (version, rest) = rest.split_at_checked(2).ok_or_else(short)?;

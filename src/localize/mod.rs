@@ -2,6 +2,7 @@
 
 mod blame;
 mod catalogue;
+mod golden;
 pub mod inject;
 mod input;
 pub mod remedy;
@@ -10,6 +11,7 @@ mod suspects;
 mod trial;
 
 pub use catalogue::{Category, Kind};
+pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
 pub use remedy::{Found, Remedy};
 
 use crate::align::{Alignment, Feed as Given, Hints, Pair, Precision, Reference, Region, Verdict, align};

@@ -22,6 +22,24 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// JSON that says the same, with everything harmful written as `\uXXXX`. Outside of strings JSON holds none of it but line breaks, which stay.
+pub fn harmless_json(json: &str) -> Cow<'_, str> {
+    let harmful = |c: char| is_harmful(c) && c != '\n';
+    if !json.chars().any(harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if harmful(c) {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -29,7 +47,18 @@ fn is_harmful(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{harmless, harmless_json};
+
+    #[test]
+    fn json_says_the_same() {
+        let value = serde_json::json!({ "a\u{9b}": ["\u{202e}x", "\u{e0041}", "two\nlines\t", "\u{7f}ü"], "b": 1 });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let safe = harmless_json(&text);
+        assert!(!safe.chars().any(|c| super::is_harmful(c) && c != '\n'), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+        assert!(safe.contains("\\u009b") && safe.contains("\\udb40\\udc41"));
+        assert!(matches!(harmless_json("{\n}"), std::borrow::Cow::Borrowed(_)));
+    }
 
     #[test]
     fn plain_names_stay_as_they_are() {

@@ -32,7 +32,7 @@ pub use edit::Edit;
 pub use error::ModelError;
 pub use file::{Entry, Graph, Model};
 pub use finding::{Finding, Severity, Subject};
-pub use harmless::harmless;
+pub use harmless::{harmless, harmless_json};
 pub use index::{Index, NodeId, ValueId};
 pub use overlay::Place;
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};

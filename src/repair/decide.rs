@@ -131,7 +131,7 @@ fn together(
     }
     debug_assert!(!is_worse(job, &trial, policy));
     for (proposal, before, after) in &made {
-        let number = journal.proposed(proposal, None).map_err(RepairError::Journal)?;
+        let number = journal.proposed(job, proposal, None).map_err(RepairError::Journal)?;
         journal.decided(number, Decision::Accept, "").map_err(RepairError::Journal)?;
         journal.applied(number, proposal, before.as_deref(), after.as_deref()).map_err(RepairError::Journal)?;
         trial.record(number, proposal.clone(), (was, is));
@@ -170,7 +170,7 @@ fn one_by_one(
                 still.push(proposal);
                 continue;
             }
-            let number = journal.proposed(&proposal, None).map_err(RepairError::Journal)?;
+            let number = journal.proposed(&before, &proposal, None).map_err(RepairError::Journal)?;
             if worse {
                 let note = format!("flips would go from {was} to {is}");
                 *job = before;

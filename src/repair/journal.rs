@@ -26,11 +26,11 @@ pub trait Journal {
     /// # Errors
     /// In words, when it could not be kept.
     fn found(&mut self, job: &Job, findings: &Findings) -> Result<(), String>;
-    /// An edit is proposed; gives its number.
+    /// An edit of the target as it is in the job is proposed; gives its number.
     ///
     /// # Errors
     /// In words, when it could not be kept.
-    fn proposed(&mut self, proposal: &Proposal, evidence: Option<Evidence>) -> Result<u32, String>;
+    fn proposed(&mut self, job: &Job, proposal: &Proposal, evidence: Option<Evidence>) -> Result<u32, String>;
     /// It was decided.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Journal for Unrecorded {
     fn found(&mut self, _: &Job, _: &Findings) -> Result<(), String> {
         Ok(())
     }
-    fn proposed(&mut self, _: &Proposal, _: Option<Evidence>) -> Result<u32, String> {
+    fn proposed(&mut self, _: &Job, _: &Proposal, _: Option<Evidence>) -> Result<u32, String> {
         self.count += 1;
         Ok(self.count)
     }

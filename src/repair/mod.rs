@@ -2,11 +2,14 @@
 
 mod checkpoint;
 mod decide;
+mod diff;
 mod evaluate;
 mod job;
 mod journal;
+pub mod words;
 
 pub use decide::{Policy, Repaired, Round, run};
+pub use diff::{DiffLine, Touched, diff};
 pub use evaluate::Evaluation;
 pub use job::{Accepted, Evidence, Job, JobOptions, Proposal, RepairError};
 pub use journal::{Decision, Journal, Unrecorded};

@@ -116,33 +116,6 @@ fn facts(source: Option<(&Network, &[OpId])>, target: Option<(&Network, &[OpId])
     out
 }
 
-/// What an operator's attribute is when it is not written, where that is one value.
-pub(super) fn default_of(op: &str, name: &str, other: &str) -> Option<String> {
-    let repeated = |v: &str| {
-        let count = other.matches(',').count() + 1;
-        Some(format!("[{}]", vec![v; count].join(", ")))
-    };
-    match (op, name) {
-        (_, "strides" | "dilations") => repeated("1"),
-        (_, "pads" | "output_padding") => repeated("0"),
-        (_, "group") => Some("1".into()),
-        (_, "auto_pad") => Some("NOTSET".into()),
-        (_, "ceil_mode" | "count_include_pad" | "transA" | "transB" | "storage_order" | "select_last_index") => Some("0".into()),
-        ("Gemm", "alpha" | "beta") => Some("1.0".into()),
-        (_, "keepdims") => Some("1".into()),
-        ("BatchNormalization" | "InstanceNormalization" | "LayerNormalization", "epsilon") => Some("1e-5".into()),
-        ("BatchNormalization", "momentum") => Some("0.9".into()),
-        ("LeakyRelu", "alpha") => Some("0.01".into()),
-        ("Elu", "alpha") => Some("1.0".into()),
-        ("HardSigmoid", "alpha") => Some("0.2".into()),
-        ("HardSigmoid", "beta") => Some("0.5".into()),
-        ("Flatten", "axis") => Some("1".into()),
-        ("Gather" | "Split", "axis") => Some("0".into()),
-        ("Gelu", "approximate") => Some("none".into()),
-        _ => None,
-    }
-}
-
 fn of_pair(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, prefix: &str) -> Vec<Fact> {
     let both = source.is_some() && target.is_some();
     let attributes = |side: Option<(&Network, OpId)>| -> BTreeMap<String, String> {
@@ -159,7 +132,7 @@ fn of_pair(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, p
         let (x, y) = (a.get(name).cloned(), b.get(name).cloned());
         let fill = |have: &Option<String>, other: &Option<String>, there: bool| match (have, other) {
             (Some(v), _) => v.clone(),
-            (None, Some(other)) if there => default_of(&op, name, other).unwrap_or_else(|| "–".into()),
+            (None, Some(other)) if there => words::default_of(&op, name, other).unwrap_or_else(|| "–".into()),
             _ => String::new(),
         };
         let (x, y) = (fill(&x, &y, source.is_some()), fill(&y, &x, target.is_some()));

@@ -521,7 +521,7 @@ fn keep(
     let offer = mending.offers.iter_mut().find(|o| o.id == id).ok_or("there is no such proposal any more")?;
     let number = match offer.number {
         Some(number) => number,
-        None => recorder.proposed(&offer.proposal, offer.evidence)?,
+        None => recorder.proposed(job, &offer.proposal, offer.evidence)?,
     };
     offer.number = Some(number);
     recorder.decided(number, decision, note)?;

@@ -13,8 +13,8 @@ mod own;
 mod resume;
 mod sheet;
 mod snapshot;
-pub mod words;
 
+pub use crate::repair::words;
 pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};

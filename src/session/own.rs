@@ -1,8 +1,8 @@
 //! Edits that a person writes: another value for a proposal, an attribute of a node, or what the source has there.
 
-use super::detail::default_of;
 use super::sheet::{Row, Sheet};
 use super::words;
+use super::words::default_of;
 use crate::localize::Kind;
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;

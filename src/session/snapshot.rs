@@ -3,6 +3,7 @@
 use super::detail::Detail;
 use super::sheet::Sheet;
 use crate::localize::{Category, Findings, Kind};
+pub use crate::repair::DiffLine;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,19 +137,6 @@ pub struct Work {
     pub of: usize,
     /// How long it will still take, as far as one can tell.
     pub left: Option<Duration>,
-}
-
-/// How a line of an edit reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DiffLine {
-    /// Where it is.
-    Place(String),
-    /// What goes.
-    Removed(String),
-    /// What comes.
-    Added(String),
-    /// What stays.
-    Same(String),
 }
 
 /// What has become of a proposal.

@@ -4,6 +4,7 @@ use fixcon::audit::*;
 use fixcon::localize::Kind;
 use fixcon::model::onnx::*;
 use fixcon::model::{Edit, Existing, Model};
+use fixcon::repair::DiffLine;
 use prost::Message;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +62,8 @@ pub fn proposed(number: u32, words: &str) -> Event {
         category: CategoryId(Kind::WbBias.category()),
         fault: Some(KindId(Kind::WbBias)),
         words: words.into(),
+        nodes: vec!["a".into()],
+        diff: vec![DiffLine::Place("a".into()), DiffLine::Removed("bias = –".into()), DiffLine::Added("bias = 1".into())],
         safe: true,
         evidence: Evidence {
             error: Some((Figure(f32::INFINITY), Figure(1e-6))),
@@ -116,7 +119,7 @@ pub fn session(folder: &Path, target: &Path) -> (PathBuf, PathBuf) {
     let mut log = Log::create(&path, opened(&path, &base), Existing::Refuse).unwrap();
     let evaluated = |flips, mended: &[&str]| {
         let mended = mended.iter().map(|s| (*s).to_string()).collect();
-        Event::Evaluated(Evaluated { on: Subset::All, images: 1, flips, mended, broken: vec![], unreadable: vec![] })
+        Event::Evaluated(Evaluated { on: Subset::All, images: 1, flips, mended, broken: vec![], unreadable: vec![], details: None })
     };
     log.append(evaluated(1, &[])).unwrap();
     log.append(Event::Suspect(Suspected {
@@ -126,7 +129,12 @@ pub fn session(folder: &Path, target: &Path) -> (PathBuf, PathBuf) {
         target_nodes: vec!["a".into()],
         target_tensors: vec!["w".into()],
         words: "the bias is another one: Δ 0.3 “ü”".into(),
+        operators: vec!["Add".into()],
+        source_nodes: vec!["a".into()],
         error: Figure(f32::NAN),
+        evidence: vec!["isolated error NaN".into()],
+        equivalents: vec![KindId(Kind::WbNorm)],
+        splice: Some((1, 1)),
     }))
     .unwrap();
     let edits = edits(&base);

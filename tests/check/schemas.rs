@@ -8,8 +8,10 @@ fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("case", schema_for!(fixcon::dataset::CaseFile)),
         ("check", schema_for!(fixcon::compare::CheckReport)),
+        ("export", schema_for!(fixcon::cli::ExportReport)),
         ("error", schema_for!(fixcon::cli::FailureReport)),
         ("explain", schema_for!(fixcon::cli::ExplainReport)),
+        ("golden", schema_for!(fixcon::cli::GoldenReport)),
         ("inject", schema_for!(fixcon::cli::InjectReport)),
         ("inject-list", schema_for!(fixcon::cli::InjectList)),
         ("inspect", schema_for!(fixcon::cli::InspectReport)),
@@ -19,6 +21,8 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("matrix", schema_for!(fixcon::cli::MatrixReport)),
         ("repair", schema_for!(fixcon::cli::RepairReport)),
         ("replay", schema_for!(fixcon::cli::ReplayReport)),
+        ("report", schema_for!(fixcon::report::Report)),
+        ("triage", schema_for!(fixcon::cli::TriageReport)),
     ]
 }
 

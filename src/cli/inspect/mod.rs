@@ -7,11 +7,10 @@ mod text;
 pub use node::NodeReport;
 pub use report::InspectReport;
 
-use super::{Common, FAILED, SAME, print_json};
+use super::{Common, FAILED, SAME, print_json, print_text};
 use crate::model::{Model, Severity};
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,8 +44,6 @@ fn write(common: &Common, report: &impl serde::Serialize, text: String) -> Resul
     if common.json {
         return print_json(report);
     }
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
+    print_text(&text)?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::node::{NodeReport, Port};
 use super::report::{Declaration, InspectReport};
-use crate::model::Severity;
+use crate::model::{Severity, harmless};
 use std::fmt::Write;
 
 /// Problems and metadata entries that are listed.
@@ -37,13 +37,13 @@ pub fn model(r: &InspectReport) -> String {
 }
 
 fn write_model(out: &mut String, r: &InspectReport) -> std::fmt::Result {
-    let opsets: Vec<_> = r.opsets.iter().map(|o| format!("{} {}", o.domain, o.version)).collect();
-    writeln!(out, "file        {}", r.file)?;
-    writeln!(out, "producer    {}", if r.producer.is_empty() { "not said" } else { &r.producer })?;
+    let opsets: Vec<_> = r.opsets.iter().map(|o| format!("{} {}", harmless(&o.domain), o.version)).collect();
+    writeln!(out, "file        {}", harmless(&r.file))?;
+    writeln!(out, "producer    {}", if r.producer.is_empty() { "not said".into() } else { harmless(&r.producer) })?;
     writeln!(out, "format      IR version {}, operator sets {}", r.ir_version, opsets.join(", "))?;
     let declared = |d: &Declaration| {
-        let shape = d.shape.as_ref().map_or("any shape".into(), |s| format!("[{}]", s.join(", ")));
-        format!("{}  {} {shape}", d.name, d.dtype)
+        let shape = d.shape.as_ref().map_or("any shape".into(), |s| format!("[{}]", harmless(&s.join(", "))));
+        format!("{}  {} {shape}", harmless(&d.name), d.dtype)
     };
     for (what, all) in [("input", &r.inputs), ("output", &r.outputs)] {
         for d in all {
@@ -59,18 +59,22 @@ fn write_model(out: &mut String, r: &InspectReport) -> std::fmt::Result {
     let functions = if r.functions == 0 { String::new() } else { format!(", {} functions", r.functions) };
     writeln!(out, "nodes       {}{functions}", r.nodes)?;
     for o in &r.operators {
-        let domain = if o.domain == "ai.onnx" { String::new() } else { format!("  ({})", o.domain) };
-        writeln!(out, "  {:>6}  {}{domain}", o.count, o.operator)?;
+        let domain = if o.domain == "ai.onnx" { String::new() } else { format!("  ({})", harmless(&o.domain)) };
+        writeln!(out, "  {:>6}  {}{domain}", o.count, harmless(&o.operator))?;
     }
     match &r.run {
         Some(run) => {
-            let largest = run.largest.as_ref().map(|n| format!(", the largest '{n}' with {}", size(run.largest_bytes))).unwrap_or_default();
+            let largest = run
+                .largest
+                .as_ref()
+                .map(|n| format!(", the largest '{}' with {}", harmless(n), size(run.largest_bytes)))
+                .unwrap_or_default();
             writeln!(out, "values      {} for one image, {} in all{largest}", run.values, size(run.bytes))?;
             if run.cannot_run.is_empty() {
                 writeln!(out, "runs        every node does (tried on zeros, shape {})", shapes(&run.inputs))?;
             }
             for b in &run.cannot_run {
-                writeln!(out, "cannot run  {} {}: {}", b.operator, b.node, b.why)?;
+                writeln!(out, "cannot run  {} {}: {}", harmless(&b.operator), harmless(&b.node), harmless(&b.why))?;
             }
         }
         None if r.problems.iter().any(|p| p.severity == Severity::Error) => {
@@ -79,12 +83,13 @@ fn write_model(out: &mut String, r: &InspectReport) -> std::fmt::Result {
         None => writeln!(out, "runs        not tried: the shape of the input is open (--shape 1,3,224,224)")?,
     }
     for (key, value) in r.metadata.iter().take(LISTED) {
+        let (key, value) = (harmless(key), harmless(value));
         let short: String = value.chars().take(80).collect();
         writeln!(out, "metadata    {key} = {short}{}", if short.len() < value.len() { "..." } else { "" })?;
     }
     for problem in r.problems.iter().take(LISTED) {
         let word = if problem.severity == Severity::Error { "error" } else { "warning" };
-        writeln!(out, "{word}: {problem}")?;
+        writeln!(out, "{word}: {}", harmless(&problem.to_string()))?;
     }
     if r.problems.len() > LISTED {
         writeln!(out, "and {} more (--json lists all)", r.problems.len() - LISTED)?;
@@ -104,10 +109,10 @@ pub fn node(r: &NodeReport) -> String {
 }
 
 fn write_node(out: &mut String, r: &NodeReport) -> std::fmt::Result {
-    let domain = if r.domain == "ai.onnx" { String::new() } else { format!(" of {}", r.domain) };
-    writeln!(out, "{}  {}{domain}", r.name, r.operator)?;
+    let domain = if r.domain == "ai.onnx" { String::new() } else { format!(" of {}", harmless(&r.domain)) };
+    writeln!(out, "{}  {}{domain}", harmless(&r.name), harmless(&r.operator))?;
     for (name, value) in &r.attributes {
-        writeln!(out, "  {name} = {value}")?;
+        writeln!(out, "  {} = {}", harmless(name), harmless(value))?;
     }
     for (what, ports) in [("input", &r.inputs), ("output", &r.outputs)] {
         for (slot, port) in ports.iter().enumerate() {
@@ -121,7 +126,7 @@ fn words(port: &Port, input: bool) -> String {
     if port.value.is_empty() {
         return "(none)".into();
     }
-    let mut out = port.value.clone();
+    let mut out = harmless(&port.value).into_owned();
     if let (Some(dtype), Some(shape)) = (&port.dtype, &port.shape) {
         out += &format!("  {dtype} {shape:?}");
         if let Some(elements) = &port.elements {
@@ -137,9 +142,9 @@ fn words(port: &Port, input: bool) -> String {
             }
         }
     } else if let Some(why) = &port.unreadable {
-        out += &format!("  cannot be read: {why}");
+        out += &format!("  cannot be read: {}", harmless(why));
     } else if !port.nodes.is_empty() {
-        out += &format!("  {} {}", if input { "from" } else { "read by" }, port.nodes.join(", "));
+        out += &format!("  {} {}", if input { "from" } else { "read by" }, harmless(&port.nodes.join(", ")));
     }
     out
 }

@@ -8,7 +8,7 @@ pub use trial::{Named, Trial};
 
 use super::inject::kinds;
 use super::progress::Bar;
-use super::{Common, demos, print_json};
+use super::{Common, demos, print_json, print_text};
 use crate::localize::Kind;
 use crate::model::Existing;
 use crate::run::Watch;
@@ -127,9 +127,7 @@ pub fn run(args: &MatrixArgs, common: &Common) -> Result<ExitCode> {
     match &args.output {
         Some(path) => super::inject::put(path, text.as_bytes(), Existing::Replace)?,
         None => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
+            print_text(&text)?;
         }
     }
     Ok(ExitCode::SUCCESS)

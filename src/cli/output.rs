@@ -1,0 +1,47 @@
+//! What commands write: to standard output, or whole into a file.
+
+use crate::model::{harmless, harmless_json};
+use anyhow::{Context, Result, bail};
+use std::io::Write as _;
+use std::path::Path;
+
+/// A value as JSON on standard output.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", harmless_json(&text))?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Text for people on standard output. Names come from files: whatever they hold, the terminal shows it and does nothing else.
+pub(super) fn print_text(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in text.split_inclusive('\n') {
+        match line.strip_suffix('\n') {
+            Some(line) => writeln!(out, "{}", harmless(line))?,
+            None => write!(out, "{}", harmless(line))?,
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(super) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<()> {
+    if path.exists() && !force {
+        bail!("{}: exists already; replace it with --force or name another file", path.display());
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".fixcon-").suffix(".tmp");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(|e| e.error)
+    };
+    write().with_context(|| format!("{}: cannot be written", path.display()))
+}
