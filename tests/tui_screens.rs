@@ -34,6 +34,8 @@ fn text(buffer: &Buffer) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
 /// The text, and below it the style of every cell as a letter, with what the letters mean.
 fn styled(buffer: &Buffer) -> String {
     let mut styles: Vec<String> = Vec::new();
@@ -51,12 +53,12 @@ fn styled(buffer: &Buffer) -> String {
                 styles.push(style);
                 styles.len() - 1
             });
-            line.push(char::from(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[at]));
+            line.push(LETTERS.chars().nth(at).unwrap_or('#'));
         }
         grid.push_str(line.trim_end());
         grid.push('\n');
     }
-    let legend: String = styles.iter().zip('a'..).map(|(s, c)| format!("{c}  {s}\n")).collect();
+    let legend: String = styles.iter().zip(LETTERS.chars()).map(|(s, c)| format!("{c}  {s}\n")).collect();
     format!("{}\n\n{grid}\n{legend}", text(buffer))
 }
 
