@@ -26,7 +26,9 @@ fn the_list_of_demonstrations_leads_to_flipped_images() {
     terminal.until("flips", |text| text.contains(" flipped") && text.contains("Conv"));
     terminal.press("\t");
     terminal.wait_for("labels differ");
-    terminal.wait_for("image 1 of");
+    // Not while there is only one so far.
+    terminal.wait_for("10 of 100 flipped");
+    terminal.wait_for("image 1 of 10");
     terminal.press("]");
     terminal.wait_for("image 2 of");
     terminal.press("[[");
@@ -213,10 +215,11 @@ fn a_rejection_with_a_note_an_undo_and_an_own_edit() {
     terminal.wait_for("by hand");
     terminal.press("a");
     terminal.wait_for("10 → 0 of 100");
-    terminal.press("\x1b");
+    terminal.wait_for("back to the graphs");
     terminal.press("w");
-    terminal.wait_for("not saved");
-    terminal.wait_gone("not saved");
+    terminal.wait_for("saved as");
+    terminal.press("\x1b");
+    terminal.wait_gone("back to the graphs");
     terminal.press("q");
     assert_eq!(terminal.end().exit_code(), 0);
     let log = case.join("target.fixcon.jsonl");

@@ -167,7 +167,7 @@ fn the_mouse_selects_and_scrolls() {
 fn the_mouse_moves_the_borders() {
     let mut state = state(localized(), 160, 50);
     let width = |state: &fixcon::tui::state::State| Panes::new(state).of(Pane::Graph).map(|r| (r.width, r.height)).expect("the graphs");
-    let (before, mut mouse) = (width(&state), |state: &mut _, kind, (column, row)| {
+    let (before, mouse) = (width(&state), |state: &mut _, kind, (column, row)| {
         update(state, Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
     });
     mouse(&mut state, MouseEventKind::Down(MouseButton::Left), (before.0 - 1, 10));

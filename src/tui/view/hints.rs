@@ -36,11 +36,9 @@ pub fn next(state: &State) -> String {
         _ if accepted && snap.images.flipped == 0 => {
             format!("Done and saved. {} leaves, {} goes back to the list.", key(Action::Quit), key(Action::Demos))
         }
-        Some(Standing::Open) => format!(
-            "± marks the region at fault, its repair is below: {} accepts it, {} rejects it.",
-            key(Action::Accept),
-            key(Action::Reject)
-        ),
+        Some(Standing::Open) => {
+            format!("± marks the region at fault, its repair is below: {} accepts, {} rejects.", key(Action::Accept), key(Action::Reject))
+        }
         Some(_) => format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo)),
         None if snap.findings.is_some() && state.suspect_count() == 0 => {
             format!("Nothing is wrong here: every region is at the floor. {} unfolds all of them.", key(Action::FoldAll))
