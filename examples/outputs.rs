@@ -1,4 +1,4 @@
-//! Runs a model over a batch of ready-made inputs: `outputs MODEL INPUTS.npy OUTPUTS.npy [whole|plan|nodes|values|ort] [THREADS]`.
+//! Runs a model over a batch of ready-made inputs: `outputs MODEL INPUTS.npy OUTPUTS.npy [whole|plan|nodes|values|ort|best|best-ort] [THREADS]`.
 //!
 //! INPUTS.npy holds float32, one image after the other along the first axis; OUTPUTS.npy gets all outputs of an image, flattened to one
 //! row. For comparing with other runtimes (`benches/against_onnxruntime.py`).
@@ -33,10 +33,27 @@ fn by_nodes(network: &Network, inputs: &[Value]) -> Result<Vec<Value>, RunError>
     }
 }
 
+/// The fastest of many runs: other work on the machine only ever makes them slower.
+fn fastest(input: Vec<Value>, run: impl Fn(&[Value]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    run(&input)?;
+    let (built, mut best) = (begun.elapsed().as_secs_f64(), f64::MAX);
+    for done in 0.. {
+        let one = Instant::now();
+        run(&input)?;
+        best = best.min(one.elapsed().as_secs_f64());
+        if done >= 12 && begun.elapsed().as_secs() >= 2 {
+            break;
+        }
+    }
+    eprintln!("built {built:.3} s, 1 images {best:.6} s");
+    Ok(())
+}
+
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().collect();
     let [_, model, inputs, outputs, rest @ ..] = &args[..] else {
-        anyhow::bail!("outputs MODEL INPUTS.npy OUTPUTS.npy [whole|plan|nodes|values|ort] [THREADS]")
+        anyhow::bail!("outputs MODEL INPUTS.npy OUTPUTS.npy [whole|plan|nodes|values|ort|best|best-ort] [THREADS]")
     };
     let mode = rest.first().map_or("whole", String::as_str);
     let threads = rest.get(1).map_or(Ok(0), |t| t.parse())?;
@@ -56,17 +73,31 @@ fn main() -> anyhow::Result<()> {
     let begun = Instant::now();
     let (built, results);
     if mode == "values" {
-        // Best of several, every value kept.
+        // Every value kept.
         let network = Network::new(&model)?;
-        let mut best = f64::MAX;
-        for _ in 0..12 {
-            let input = image(0)?;
-            let begun = Instant::now();
+        return fastest(image(0)?, |input| {
             let mut kept = Vec::new();
-            network.forward(&input, |_, made| kept.push(made.clone()));
-            best = best.min(begun.elapsed().as_secs_f64());
+            network.forward(input, |_, made| kept.push(made.clone()));
+            Ok(())
+        });
+    }
+    if let "best" | "best-ort" = mode {
+        let runtime = if mode == "best" { Runtime::Tract } else { Runtime::Ort { library: None } };
+        let runner = Runner::new(&model, &image(0)?, &RunOptions { threads: 1, runtime, ..RunOptions::default() })?;
+        // From one request for an input to the next is one run; a session goes on from image to image.
+        let requests = std::sync::Mutex::new(Vec::new());
+        let input = image(0)?;
+        let asked = |_| {
+            requests.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Instant::now());
+            Ok(input.clone())
+        };
+        let begun = Instant::now();
+        while begun.elapsed().as_secs() < 2 {
+            runner.outputs(12, asked, &Unwatched).into_iter().collect::<Result<Vec<_>, _>>()?;
         }
-        eprintln!("built {:.3} s, 1 images {best:.6} s, every value kept", begun.elapsed().as_secs_f64());
+        let requests = requests.into_inner().unwrap_or_default();
+        let best = requests.windows(2).map(|w| (w[1] - w[0]).as_secs_f64()).fold(f64::MAX, f64::min);
+        eprintln!("built 0 s, 1 images {best:.6} s");
         return Ok(());
     }
     if mode == "plan" {

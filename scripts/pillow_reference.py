@@ -113,6 +113,13 @@ def main():
     save(s, "420.jpg", quality=92, subsampling=2)
     save(s, "progressive.jpg", quality=92, subsampling=0, progressive=True)
     save(s.convert("L"), "gray.jpg", quality=92)
+    save(s, "422.jpg", quality=92, subsampling=1)
+    save(s, "420_progressive.jpg", quality=80, subsampling=2, progressive=True)
+    save(s, "422_restart.jpg", quality=60, subsampling=1, restart_marker_blocks=1)
+    save(s, "420_coarse.jpg", quality=5, subsampling=2, optimize=True)
+    save(s.resize((3, 2)), "420_tiny.jpg", subsampling=2)
+    save(s.resize((5, 1)), "422_tiny.jpg", subsampling=1)
+    save(s, "rgb.jpg", quality=92, keep_rgb=True)
     save(s.convert("CMYK"), "cmyk.jpg", quality=95)
     for o in range(2, 9):
         exif = Image.Exif()

@@ -180,7 +180,7 @@ pub fn align<'a>(
         walk.drop_needless();
         walk.measure();
     }
-    let (pairs, regions) = walk.finish(&HashMap::new());
+    let (pairs, regions) = walk.finish(&walk.accumulated(&given));
     Ok(Alignment { walk, pairs, regions })
 }
 

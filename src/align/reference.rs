@@ -4,6 +4,7 @@ use super::numbers::Fingerprint;
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// Operators that move elements or pass them on, and change none.
 pub(crate) fn moves(op: &str) -> bool {
@@ -28,6 +29,23 @@ pub struct Reference<'a> {
     order: Vec<ValueId>,
     by_len: HashMap<usize, Vec<(ValueId, Vec<Fingerprint>)>>,
     virtuals: Vec<(&'static str, ValueId)>,
+    weights: OnceLock<Vec<Weight>>,
+}
+
+/// A weight of an op.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weight {
+    pub op: OpId,
+    pub value: ValueId,
+    pub len: usize,
+    pub print: Fingerprint,
+}
+
+/// The weights of an op that are large enough to tell it from others.
+pub(super) fn weights_of(network: &Network, op: OpId) -> impl Iterator<Item = Weight> + use<'_> {
+    let constants = network.op(op).inputs.iter().flatten().filter_map(|v| Some((*v, network.constant(*v)?)));
+    let weights = constants.filter(|(_, c)| c.is_float() && c.len() >= 16);
+    weights.filter_map(move |(value, c)| Some(Weight { op, value, len: c.len(), print: Fingerprint::of(&c.to_f32())? }))
 }
 
 impl<'a> Reference<'a> {
@@ -46,6 +64,7 @@ impl<'a> Reference<'a> {
             order: Vec::new(),
             by_len: HashMap::new(),
             virtuals: Vec::new(),
+            weights: OnceLock::new(),
         };
         for (slot, v) in network.inputs().iter().enumerate() {
             let inputs: Vec<Value> = images.iter().filter_map(|x| x.get(slot).cloned()).collect();
@@ -126,6 +145,10 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// Weights of all ops.
+    pub(super) fn weights(&self) -> &[Weight] {
+        self.weights.get_or_init(|| self.network.op_ids().flat_map(|id| weights_of(self.network, id)).collect())
+    }
     /// The values of the images, when the source makes this one.
     pub fn values(&self, v: ValueId) -> Option<&[Value]> {
         self.values.get(v.0 as usize)?.as_deref()

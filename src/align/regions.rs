@@ -1,7 +1,7 @@
 //! From pairs to regions: what lies between paired values, on both sides.
 
 use super::numbers::error_between;
-use super::walk::Walk;
+use super::walk::{Given, Walk};
 use super::{Pair, PairKind, Region, Verdict};
 use crate::model::ValueId;
 use crate::run::{OpId, Value};
@@ -62,8 +62,8 @@ impl Walk<'_> {
         hits > 0
     }
 
-    /// Pairs and regions, in the target's order, as others see them.
-    pub fn finish(&self, plain: &HashMap<ValueId, Vec<Value>>) -> (Vec<Pair>, Vec<Region>) {
+    /// Pairs and regions, in the target's order, as others see them; `plain` are the accumulated errors.
+    pub fn finish(&self, plain: &HashMap<ValueId, f32>) -> (Vec<Pair>, Vec<Region>) {
         let rank = |v: &ValueId| self.target.producer(*v).map_or(-1, |p| p.0 as i32);
         let mut targets: Vec<ValueId> = self.pairs.keys().copied().collect();
         targets.sort_by_key(|v| (rank(v), *v));
@@ -129,7 +129,7 @@ impl Walk<'_> {
         pairs: &[Pair],
         paired: &HashSet<ValueId>,
         taken: &mut HashSet<OpId>,
-        plain: &HashMap<ValueId, Vec<Value>>,
+        plain: &HashMap<ValueId, f32>,
     ) -> Region {
         let inside: HashSet<OpId> = target.iter().copied().collect();
         let mut inputs: Vec<usize> = Vec::new();
@@ -147,7 +147,7 @@ impl Walk<'_> {
             outputs.extend(op.made().filter_map(|v| at.get(&v)));
         }
         let isolated = outputs.iter().map(|i| pairs[*i].error).reduce(f32::max);
-        let accumulated = outputs.iter().filter_map(|i| self.accumulated(&pairs[*i], plain)).reduce(f32::max);
+        let accumulated = outputs.iter().filter_map(|i| plain.get(&pairs[*i].target).copied()).reduce(f32::max);
         let failing = target.iter().find_map(|id| self.failed.get(id));
         let waits = target.iter().any(|id| self.target.op(*id).data.iter().any(|v| !self.fed.contains_key(v)));
         let shapes_only = outputs.is_empty() && target.iter().all(|id| self.target.op(*id).made().all(|v| !self.live.contains(&v)));
@@ -186,13 +186,21 @@ impl Walk<'_> {
         Region { source: source.into_iter().collect(), target, inputs, outputs, isolated, accumulated, verdict, why }
     }
 
-    fn accumulated(&self, pair: &Pair, plain: &HashMap<ValueId, Vec<Value>>) -> Option<f32> {
-        let (found, wanted) = (plain.get(&pair.target)?, self.source.values(pair.source)?);
-        found
-            .iter()
-            .zip(wanted)
-            .map(|(f, w)| Some(error_between(f, &pair.layout.apply(w)?)))
-            .try_fold(0.0f32, |worst, e| Some(worst.max(e?)))
+    /// Errors in a plain run of the target on these inputs: the worst image's, for each paired value.
+    pub fn accumulated(&self, given: &[Given]) -> HashMap<ValueId, f32> {
+        let mut worst: HashMap<ValueId, f32> = HashMap::new();
+        for image in 0..self.images {
+            let inputs: Vec<Value> = given.iter().filter_map(|(values, _)| values.get(image).cloned()).collect();
+            self.target.forward(&inputs, |id, made| {
+                for (v, found) in self.target.op(id).made().zip(made.iter().flatten()) {
+                    let Some(known) = self.pairs.get(&v) else { continue };
+                    let wanted = self.source.values(known.source).and_then(|x| known.layout.apply(x.get(image)?));
+                    let error = wanted.map_or(f32::INFINITY, |w| error_between(found, &w));
+                    worst.entry(v).and_modify(|e| *e = e.max(error)).or_insert(error);
+                }
+            });
+        }
+        worst
     }
 
     /// Source nodes that no region took, each as a row of its own, behind the region that makes what they read.

@@ -5,8 +5,8 @@
 
 use super::PairKind;
 use super::layout::{Layout, candidates};
-use super::numbers::{Fingerprint, worst_error};
-use super::reference::moves;
+use super::numbers::worst_error;
+use super::reference::{moves, weights_of};
 use super::walk::{Dirty, Match, Walk};
 use crate::model::ValueId;
 use crate::run::{OpId, Value};
@@ -27,10 +27,24 @@ impl Walk<'_> {
             if dirty.ops.is_empty() {
                 return;
             }
-            if !self.resynchronise_once(&dirty) && !self.pair_outputs(&dirty) {
+            if !self.resynchronise_once(&dirty) && !self.near_values(&dirty) && !self.pair_outputs(&dirty) {
                 return;
             }
         }
+    }
+
+    /// Nothing equal confirms anything down to the outputs: from here on what is near will do.
+    fn near_values(&mut self, dirty: &Dirty) -> bool {
+        let lost = self.target.outputs().iter().any(|o| dirty.values.contains(o));
+        if !lost || std::mem::replace(&mut self.near, true) {
+            return false;
+        }
+        let before = self.pairs.len();
+        for id in dirty.ops.iter().copied() {
+            self.step(id);
+        }
+        self.rewalk(&dirty.values.iter().copied().collect::<Vec<_>>());
+        self.pairs.len() > before
     }
 
     fn resynchronise_once(&mut self, dirty: &Dirty) -> bool {
@@ -97,24 +111,12 @@ impl Walk<'_> {
     /// What source nodes read whose weights are nearly those of this node, up to order.
     fn by_weights(&self, id: OpId) -> Vec<ValueId> {
         let mut found: Vec<(f64, i32, ValueId)> = Vec::new();
-        let weights = |network: &crate::run::Network, id: OpId| -> Vec<(usize, Fingerprint)> {
-            let op = network.op(id);
-            let big = op.inputs.iter().flatten().filter_map(|v| network.constant(*v)).filter(|c| c.is_float() && c.len() >= 16);
-            big.filter_map(|c| Some((c.len(), Fingerprint::of(&c.to_f32())?))).collect()
-        };
-        let mine = weights(self.target, id);
-        if mine.is_empty() {
-            return Vec::new();
-        }
-        for other in self.source.network.op_ids() {
-            let op = self.source.network.op(other);
-            let Some(input) = op.data.first() else { continue };
-            for (len, print) in weights(self.source.network, other) {
-                for (_, p) in mine.iter().filter(|(l, _)| *l == len) {
-                    let distance = p.distance(&print);
-                    if distance < 0.05 {
-                        found.push((distance, other.0 as i32, *input));
-                    }
+        for mine in weights_of(self.target, id) {
+            for theirs in self.source.weights().iter().filter(|w| w.len == mine.len) {
+                let Some(input) = self.source.network.op(theirs.op).data.first() else { continue };
+                let distance = mine.print.distance(&theirs.print);
+                if distance < 0.05 {
+                    found.push((distance, theirs.op.0 as i32, *input));
                 }
             }
         }

@@ -2,11 +2,14 @@
 
 use super::layout::{Layout, candidates};
 use super::numbers::{Fingerprint, error_between, worst_error};
-use super::reference::{Reference, moves};
+use super::reference::{Reference, moves, weights_of};
 use super::{Hints, PairKind};
 use crate::model::ValueId;
-use crate::run::{Network, OpId, RunError, Value};
+use crate::run::{Network, Op, OpId, RunError, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Largest error at which a value that is not equal is still near.
+const CLOSE: f32 = 0.5;
 
 /// A value found to stand for a source value.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub(super) struct Walk<'a> {
     pub live: HashSet<ValueId>,
     /// Where the next node would have to read another source value: consumer, its input, that value, its layout.
     pub wrong_inputs: Vec<(OpId, ValueId, ValueId, Layout)>,
+    /// Whether values that are near are taken for pairs: where equal ones to confirm a guess will not come.
+    pub near: bool,
     /// What was noticed, in words.
     pub log: Vec<String>,
 }
@@ -70,6 +75,7 @@ impl<'a> Walk<'a> {
             claimed: HashMap::new(),
             live: HashSet::new(),
             wrong_inputs: Vec::new(),
+            near: is_rounded(target, source),
             log: Vec::new(),
         };
         for (v, (values, partner)) in target.inputs().iter().zip(given) {
@@ -178,10 +184,68 @@ impl<'a> Walk<'a> {
             }
             None => {
                 self.unpair(v);
+                let close = self.close(&values, id, v);
                 self.fed.insert(v, values.clone());
                 self.computed.insert(v, values);
+                if let Some(found) = close {
+                    self.pair(v, found, PairKind::Inferred("the nearest value, and made of the same by the same operator".into()));
+                }
             }
         }
+    }
+
+    /// The source value that is near without being equal, where structure leaves no doubt: the same operator makes it from what stands
+    /// for the same, and no other one is nearly as near. Where many layers are off, nothing behind one of them is ever equal to
+    /// confirm a guess.
+    fn close(&self, values: &[Value], id: OpId, v: ValueId) -> Option<Match> {
+        let op = self.target.op(id);
+        let first = values.first()?;
+        if !self.near || self.tau > CLOSE / 10.0 || !first.is_float() || first.len() < 16 || !self.discriminates(id) {
+            return None;
+        }
+        let network = self.source.network;
+        let reads: HashSet<ValueId> = op.data.iter().map(|i| self.stands_for(*i)).collect::<Option<_>>()?;
+        let mut near: Vec<Match> = Vec::new();
+        for other in network.op_ids().filter(|o| network.op(*o).op_type() == op.op_type()) {
+            let theirs: HashSet<ValueId> = network.op(other).data.iter().map(|i| self.unpadded(*i)).collect();
+            if theirs != reads {
+                continue;
+            }
+            // Batch normalisation or a bias that the target folded stands directly behind.
+            let made: Vec<ValueId> = network.op(other).made().collect();
+            let folded = made.iter().flat_map(|m| network.consumers(*m)).map(|c| network.op(*c));
+            let folded = folded.filter(|c| c.data.len() == 1 && matches!(c.op_type(), "BatchNormalization" | "Add" | "Mul"));
+            let behind: Vec<ValueId> = folded.flat_map(Op::made).collect();
+            for s in made.iter().chain(&behind).copied().filter(|s| !self.is_claimed(*s) && !self.is_forbidden(v, *s)) {
+                // A sample can look worse than the whole.
+                near.extend(self.layout_within(values, s, CLOSE * 3.0).map(|(layout, error)| Match { source: s, layout, error }));
+            }
+        }
+        near.sort_by(|a, b| a.error.total_cmp(&b.error));
+        let doubtful = near.get(1).is_some_and(|second| second.error < near[0].error * 1.5);
+        near.into_iter().next().filter(|m| m.error <= CLOSE && !doubtful)
+    }
+
+    /// The source value that a target value is, but for padding and rearrangement.
+    fn stands_for(&self, v: ValueId) -> Option<ValueId> {
+        let mut at = v;
+        loop {
+            if let Some(known) = self.pairs.get(&at) {
+                return Some(self.unpadded(known.source));
+            }
+            let op = self.target.op(self.target.producer(at)?);
+            at = *op.data.first().filter(|_| op.op_type() == "Pad" || moves(op.op_type()))?;
+        }
+    }
+
+    /// The source value of which this one is a rearrangement, or which it pads.
+    fn unpadded(&self, s: ValueId) -> ValueId {
+        let mut at = self.source.origin(s);
+        while let Some(op) = self.source.producer(at).map(|p| self.source.network.op(p)).filter(|op| op.op_type() == "Pad") {
+            let Some(input) = op.data.first() else { break };
+            at = self.source.origin(*input);
+        }
+        at
     }
 
     /// Takes two values for a pair, and feeds consumers with the source's.
@@ -223,6 +287,11 @@ impl<'a> Walk<'a> {
 
     /// The layout under which target values equal a source value best, with its error.
     pub fn best_layout(&self, values: &[Value], s: ValueId) -> Option<(Layout, f32)> {
+        self.layout_within(values, s, self.tau * 20.0 + 1e-3)
+    }
+
+    /// The same among layouts under which a sample of the elements is off by no more than `most`.
+    fn layout_within(&self, values: &[Value], s: ValueId, most: f32) -> Option<(Layout, f32)> {
         let theirs = self.source.values(s)?;
         let mut best: Option<(Layout, f32)> = None;
         let (t, x) = (values.first()?.to_f32(), theirs.first()?.to_f32());
@@ -230,7 +299,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         for layout in candidates(theirs[0].shape(), values[0].shape()) {
-            if layout.sampled_error(&x, &t) > f64::from(self.tau) * 20.0 + 1e-3 {
+            if layout.sampled_error(&x, &t) > f64::from(most) {
                 continue;
             }
             let error = self.layout_error(values, s, &layout);
@@ -244,6 +313,12 @@ impl<'a> Walk<'a> {
         best
     }
 
+    /// Whether the user said that these two are no pair.
+    fn is_forbidden(&self, v: ValueId, s: ValueId) -> bool {
+        let name = self.target.model().index().name(v);
+        self.hints.forbidden.iter().any(|(t, theirs)| *t == name && *theirs == self.source.name(s))
+    }
+
     /// The source value that equals these, if any: by numbers, and among equals by structure.
     pub fn find(&self, values: &[Value], by: Option<OpId>, v: Option<ValueId>, images: usize) -> Option<Match> {
         let first = values.first()?;
@@ -253,21 +328,21 @@ impl<'a> Walk<'a> {
         let prints: Vec<Fingerprint> = values.iter().take(images).map(|x| Fingerprint::of(&x.to_f32())).collect::<Option<_>>()?;
         let near = self.source.near(&prints, first.len(), f64::from(self.tau) * 1.2);
         let op = by.map(|id| self.target.op(id));
+        // What is quantised and taken back is what it was, but for rounding.
+        let rounds = op.is_some_and(|op| matches!(op.op_type(), "QuantizeLinear" | "DequantizeLinear"));
         let read: HashSet<ValueId> = op.map_or_else(HashSet::new, |op| {
-            op.data.iter().filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
+            let above = |i: &ValueId| self.target.producer(*i).filter(|_| rounds).map(|p| &self.target.op(p).data);
+            let reads = op.data.iter().chain(op.data.iter().filter_map(above).flatten());
+            reads.filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
         });
-        let forbidden = |s: ValueId| {
-            let Some(v) = v else { return false };
-            let name = (self.target.model().index().name(v), self.source.name(s));
-            self.hints.forbidden.iter().any(|(t, s)| *t == name.0 && *s == name.1)
-        };
+        let forbidden = |s: ValueId| v.is_some_and(|v| self.is_forbidden(v, s));
         let mut best: Option<(_, Match)> = None;
         for s in near.into_iter().take(14).filter(|s| !forbidden(*s)) {
             let Some((layout, error)) = self.best_layout(values, s) else { continue };
             if error > self.tau {
                 continue;
             }
-            let moving = op.is_some_and(|op| moves(op.op_type()));
+            let moving = rounds || op.is_some_and(|op| moves(op.op_type()));
             let mut structure = 0;
             if let (Some(p), Some(op)) = (self.source.producer(s), op) {
                 let theirs = self.source.network.op(p);
@@ -275,7 +350,7 @@ impl<'a> Walk<'a> {
                 structure += i32::from(theirs.op_type() == op.op_type());
                 structure += 2 * i32::from(moving && read.contains(&self.source.origin(s)));
             }
-            let key = (-structure, layout.cost(), self.is_claimed(s) && !moving, error > self.tau * 0.1, self.source.rank(s));
+            let key = (-structure, layout.cost(), self.is_claimed(s) && !moving, coarse(error / self.tau), self.source.rank(s));
             if best.as_ref().is_none_or(|(k, _)| key < *k) {
                 best = Some((key, Match { source: s, layout, error }));
             }
@@ -432,11 +507,42 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// An error as a share of the tolerance, in steps that mean something.
+fn coarse(share: f32) -> u8 {
+    [0.1, 0.3].iter().map(|step| u8::from(share > *step)).sum()
+}
+
 /// What is not explained yet.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     pub values: HashSet<ValueId>,
     pub ops: BTreeSet<OpId>,
+}
+
+/// Whether most weights of the target are nearly those of the source without being equal: then each layer is off.
+fn is_rounded(target: &Network, source: &Reference<'_>) -> bool {
+    let sampled = |mine: ValueId, theirs: ValueId| {
+        let (Some(x), Some(y)) = (source.network.constant(theirs), target.constant(mine)) else { return false };
+        let layouts = candidates(x.shape(), y.shape());
+        let (x, y) = (x.to_f32(), y.to_f32());
+        layouts.iter().any(|l| l.sampled_error(&x, &y) < 0.3)
+    };
+    // Folded batch normalisation scales weights a little, too.
+    let norms = |n: &Network| n.ops().iter().filter(|op| op.op_type() == "BatchNormalization").count();
+    if norms(target) != norms(source.network) {
+        return false;
+    }
+    let (mut equal, mut near) = (0, 0);
+    for mine in target.op_ids().flat_map(|id| weights_of(target, id)) {
+        let distances = source.weights().iter().filter(|w| w.len == mine.len).map(|w| (mine.print.distance(&w.print), w.value));
+        let theirs: Vec<(f64, ValueId)> = distances.filter(|(d, _)| *d < 0.2).collect();
+        if theirs.iter().any(|(d, _)| *d <= 1e-4) {
+            equal += 1;
+        } else if theirs.iter().any(|(_, w)| sampled(mine.value, *w)) {
+            near += 1;
+        }
+    }
+    near > equal
 }
 
 /// See [`Walk::discriminates`].

@@ -5,10 +5,11 @@
 //! meant: EXIF orientation is honoured, and 16-bit grey is cut as 16-bit colour is (Pillow makes nearly all of it white).
 
 use super::DatasetError;
+use super::jpeg;
 use super::recipe::Alpha;
 use super::resize::Window;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -78,9 +79,7 @@ impl Picture {
 
 fn decode(bytes: &[u8], alpha: Alpha) -> Result<Picture, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-    if reader.format().is_none() {
-        return Err("not a JPEG, PNG, BMP, WebP or GIF image".into());
-    }
+    let Some(format) = reader.format() else { return Err("not a JPEG, PNG, BMP, WebP or GIF image".into()) };
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
@@ -93,7 +92,12 @@ fn decode(bytes: &[u8], alpha: Alpha) -> Result<Picture, String> {
         return Err(format!("{width} x {height} pixels are more than the limit of {MAX_PIXELS}"));
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    let exact = (format == ImageFormat::Jpeg).then(|| jpeg::decode(bytes, MAX_PIXELS)).flatten();
+    let exact = exact.filter(|(w, h, _)| [*w, *h] == [width as usize, height as usize]);
+    let mut image = match exact.and_then(|(_, _, rgb)| RgbImage::from_raw(width, height, rgb)) {
+        Some(image) => image.into(),
+        None => DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?,
+    };
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     Ok(Picture { width, height, rgb: to_rgb(image, alpha) })

@@ -8,6 +8,7 @@ mod error;
 mod feed;
 mod folder;
 mod image;
+mod jpeg;
 mod npy;
 #[cfg(test)]
 mod pillow;

@@ -74,14 +74,15 @@ fn pictures_are_decoded_as_pillow_decodes_them() {
         assert_eq!((got.width, got.height), (want.width, want.height), "{file}");
         let worst = got.rgb.iter().zip(&want.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         let mean = got.rgb.iter().zip(&want.rgb).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / want.rgb.len() as f64;
-        // Lossy formats leave the last bit of the transform, and all of the chroma upsampling, to the decoder.
+        // Lossy formats leave the last bit of the transform, and all of the chroma upsampling, to the decoder. Ours does JPEG as
+        // Pillow's does, but for CMYK.
         let (most, average) = match file {
-            "420.jpg" | "lossy.webp" => (40, 3.0),
-            f if f.ends_with(".jpg") => (3, 0.5),
+            "lossy.webp" => (40, 3.0),
+            "cmyk.jpg" => (3, 0.5),
             _ => (0, 0.0),
         };
         assert!(worst <= most && mean <= average, "{file}: worst {worst}, mean {mean}");
         seen += 1;
     }
-    assert!(seen >= 20, "{seen}");
+    assert!(seen >= 33, "{seen}");
 }

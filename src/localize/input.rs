@@ -4,12 +4,12 @@
 //! fed with it, make what some node of the source makes.
 
 use super::{Category, Kind, Remedy, Subject, Suspect, feeds};
-use crate::align::{Feed as Given, Hints, Layout, Precision, Reference, align, candidates, error_between};
+use crate::align::{Feed as Given, Hints, Layout, Precision, Reference, Region, Verdict, align, candidates, error_between};
 use crate::dataset::{AxisOrder, Channels, Feed, Recipe, Resize};
 use crate::localize::remedy::Found;
 use crate::model::onnx::{TensorShapeProto, ValueInfoProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
 use crate::model::{Edit, ValueId};
-use crate::run::{Network, OpId, Value};
+use crate::run::{Network, OpId, Unwatched, Value};
 
 /// What the target is fed for alignment, and what is to be said of its input.
 pub(super) struct Chosen {
@@ -55,13 +55,15 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             fed.push((i, given));
         }
     }
-    // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain.
-    let cost = |given: &[Given]| {
-        let Ok(a) = align(subject.target, reference, given, precision.tau(), hints) else { return usize::MAX };
-        let bad = a.regions.iter().filter(|r| r.isolated.is_none_or(|e| e > precision.tau() * 0.3) && !r.target.is_empty()).count();
-        a.failures().len() * 10 + bad + a.unexplained().len()
-    };
-    let best = fed.iter().map(|(i, g)| (cost(g), *i, g)).min_by_key(|(c, i, _)| (*c, *i));
+    // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain, and among equals
+    // with which the first fault can be explained.
+    let mut best: Option<((usize, bool), usize, &Vec<Given>)> = None;
+    for (i, given) in &fed {
+        let cost = left_over(subject, reference, given, precision, hints);
+        if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
+            best = Some((cost, *i, given));
+        }
+    }
     match best {
         Some((_, i, given)) => believed(subject, reference, &all[i], recipe, theirs, given.clone()),
         None => Chosen {
@@ -71,6 +73,22 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             notes: vec!["the target's recipe gives no tensor that it accepts; it is fed the source's".into()],
         },
     }
+}
+
+/// What is left to explain when the target is fed like this: regions and values at fault, and whether no edit mends the first of them.
+fn left_over(subject: &Subject<'_>, reference: &Reference<'_>, given: &[Given], precision: Precision, hints: &Hints) -> (usize, bool) {
+    let Ok(a) = align(subject.target, reference, given, precision.tau(), hints) else { return (usize::MAX, true) };
+    let at_fault = |r: &&Region| r.isolated.is_none_or(|e| e > precision.tau() * 0.3) && !r.target.is_empty();
+    let bad = a.regions.iter().filter(at_fault).count();
+    let mut regions = a.regions.clone();
+    let first = regions.iter().position(|r| at_fault(&r));
+    for (i, region) in regions.iter_mut().enumerate() {
+        region.verdict = if Some(i) == first { Verdict::Faulty } else { Verdict::Clean };
+    }
+    let (_, threshold) = super::floor(&a, precision);
+    let suspects = super::suspects::find(subject, &a, &regions, threshold, precision, true, &Unwatched);
+    let explained = first.is_none() || suspects.first().and_then(|s| s.remedies.first()).is_some_and(|f| f.remedy.safe);
+    (a.failures().len() * 10 + bad + a.unexplained().len(), !explained)
 }
 
 impl Hypothesis {

@@ -17,7 +17,7 @@ pub(super) fn error_after(
     instead: &HashMap<ValueId, Vec<Value>>,
     images: usize,
 ) -> f32 {
-    let stale = stale_values(a, edited);
+    let stale = edited.changed_since(a.target());
     let paired: HashSet<ValueId> = a.pairs.iter().map(|p| p.target).collect();
     let original = |v: ValueId| a.target().model().index().value(edited.model().index().name(v));
     let checked: HashSet<ValueId> = checks.iter().map(|(_, v)| *v).collect();
@@ -84,40 +84,6 @@ pub(super) fn error_after(
         }
     }
     worst
-}
-
-/// Values that an edit can change: what edited nodes make, and everything below them.
-fn stale_values(a: &Alignment<'_>, edited: &Network) -> HashSet<ValueId> {
-    let before = a.target();
-    let mut stale: HashSet<ValueId> = HashSet::new();
-    for id in edited.op_ids() {
-        let op = edited.op(id);
-        if op.data.iter().any(|v| stale.contains(v)) || is_changed(before, edited, id) {
-            stale.extend(op.made());
-        }
-    }
-    stale
-}
-
-/// Whether an op of the edited network differs from the one that made the same value before.
-fn is_changed(before: &Network, edited: &Network, id: OpId) -> bool {
-    let op = edited.op(id);
-    let name = |n: &Network, v: ValueId| n.model().index().name(v).to_string();
-    let old = op.made().next().and_then(|v| before.model().index().value(&name(edited, v))).and_then(|v| before.producer(v));
-    let Some(old) = old else { return true };
-    let old = before.op(old);
-    if old.kernel != op.kernel || old.inputs.len() != op.inputs.len() {
-        return true;
-    }
-    old.inputs.iter().zip(&op.inputs).any(|(x, y)| match (x, y) {
-        (None, None) => false,
-        (Some(x), Some(y)) => match (before.constant(*x), edited.constant(*y)) {
-            (Some(p), Some(q)) => !p.same(q),
-            (None, None) => name(before, *x) != name(edited, *y),
-            _ => true,
-        },
-        _ => true,
-    })
 }
 
 /// The outputs of a region that nothing but it explains, as checks.

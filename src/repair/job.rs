@@ -1,5 +1,6 @@
 //! One pair of models being mended: what was accepted, and what the target is now.
 
+use super::checkpoint::Checkpoints;
 use super::evaluate::{Evaluation, Labelling};
 use crate::compare::{CompareError, Comparison};
 use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
@@ -116,6 +117,8 @@ pub struct Job {
     pub target_labels: Evaluation,
     /// How to work.
     pub options: JobOptions,
+    /// What was kept of the last evaluation of the whole target.
+    checkpoints: Option<Arc<Checkpoints>>,
 }
 
 impl Job {
@@ -165,6 +168,7 @@ impl Job {
             target_labels: Evaluation::default(),
             options,
             case,
+            checkpoints: None,
         })
     }
 
@@ -192,14 +196,33 @@ impl Job {
         }
     }
 
-    /// Runs the target on all images.
+    /// Runs the target on all images: below what changed, where values above it were kept.
     pub fn reevaluate(&mut self, watch: &dyn Watch) {
-        let all: Vec<usize> = (0..self.images.len()).collect();
         // What a strict runtime refuses does not run, even where ours would go on.
-        self.target_labels = match refused(self.target.model()).into_iter().next() {
-            Some((_, why)) => Evaluation { labels: vec![None; self.images.len()], failure: Some(why) },
-            None => self.target_as(&self.target, &self.target_feed, "running the target").run(&all, watch),
-        };
+        if let Some((_, why)) = refused(self.target.model()).into_iter().next() {
+            self.target_labels = Evaluation::of(vec![None; self.images.len()], Some(why));
+            return;
+        }
+        let all: Vec<usize> = (0..self.images.len()).collect();
+        if let Some(found) = self.labels_below(&self.target, &self.target_feed, &all, "running the target", watch) {
+            self.target_labels = found;
+            return;
+        }
+        let (found, checkpoints) = self.target_as(&self.target, &self.target_feed, "running the target").run_keeping(watch);
+        self.checkpoints = checkpoints.filter(|_| found.failure.is_none() && !watch.cancelled()).map(Arc::new);
+        self.target_labels = found;
+    }
+
+    /// Labels of an edited target from the last kept values above the edit on; `None` where there are none.
+    fn labels_below(&self, network: &Network, feed: &Feed, wanted: &[usize], work: &'static str, watch: &dyn Watch) -> Option<Evaluation> {
+        let (cut, below) = self.checkpoints.as_ref()?.below(network, feed)?;
+        self.target_as(&below, feed, work).run_below(cut, wanted, watch)
+    }
+
+    /// Labels of some images with another network or feed in the target's place.
+    fn labels_with(&self, network: &Arc<Network>, feed: &Feed, wanted: &[usize], work: &'static str, watch: &dyn Watch) -> Evaluation {
+        let below = self.labels_below(network, feed, wanted, work, watch);
+        below.unwrap_or_else(|| self.target_as(network, feed, work).run(wanted, watch))
     }
 
     fn target_as<'a>(&'a self, network: &'a Arc<Network>, feed: &'a Feed, work: &'static str) -> Labelling<'a> {
@@ -304,7 +327,7 @@ impl Job {
         let flipped: Vec<usize> = flips.iter().copied().filter(|i| self.usable(*i)).take(most).collect();
         let agreeing: Vec<usize> = (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).take(most).collect();
         let wanted: Vec<usize> = flipped.iter().chain(&agreeing).copied().collect();
-        let found = self.target_as(&network, &feed, "trying the edit").run(&wanted, watch);
+        let found = self.labels_with(&network, &feed, &wanted, "trying the edit", watch);
         let now = found.flips(&self.source_labels, self.offset());
         let still = |of: &[usize]| of.iter().filter(|i| now.contains(i)).count();
         Ok(Evidence { flipped: (flipped.len(), still(&flipped)), agreeing: (agreeing.len(), still(&agreeing)) })
@@ -316,11 +339,31 @@ impl Job {
     /// As [`Job::with`]; nothing is changed then.
     pub fn accept(&mut self, number: u32, proposal: Proposal, watch: &dyn Watch) -> Result<(), RepairError> {
         let before = self.flips().len();
-        (self.target, self.target_feed) = self.with(&proposal)?;
+        self.take(&proposal)?;
         self.reevaluate(watch);
-        let after = self.flips().len();
-        self.accepted.push(Accepted { number, proposal, undone: false, flips: (before, after) });
+        self.record(number, proposal, (before, self.flips().len()));
         Ok(())
+    }
+
+    /// Applies a proposal; nothing runs.
+    pub(super) fn take(&mut self, proposal: &Proposal) -> Result<(), RepairError> {
+        (self.target, self.target_feed) = self.with(proposal)?;
+        Ok(())
+    }
+
+    /// Keeps an applied proposal in the list of those accepted, with flips before and after.
+    pub(super) fn record(&mut self, number: u32, proposal: Proposal, flips: (usize, usize)) {
+        self.accepted.push(Accepted { number, proposal, undone: false, flips });
+    }
+
+    /// The target's recipe at present, as a case file has it.
+    pub(super) fn recipe_text(&self) -> Option<String> {
+        self.target_feed.recipe.as_ref().map(Recipe::to_toml)
+    }
+
+    /// How far the target's scores are from the source's: mean relative L2 error over the images.
+    pub fn score_error(&self) -> Option<f32> {
+        self.target_labels.score_error(&self.source_labels)
     }
 
     /// Takes an accepted edit back, or puts it in again: the model is made anew from the original and the edits that stand.

@@ -1,5 +1,6 @@
 //! Mending: proposals with their evidence, applying them, re-evaluation, undo, and a policy that decides without a person.
 
+mod checkpoint;
 mod decide;
 mod evaluate;
 mod job;

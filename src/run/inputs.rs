@@ -39,6 +39,11 @@ impl Fit {
         Ok(Self { repeat })
     }
 
+    /// Whether any input is given several times.
+    pub fn repeats(&self) -> bool {
+        self.repeat.iter().any(|k| *k > 1)
+    }
+
     /// Whether these inputs fit the model in the same way.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::evaluator::{Evaluator, Input, Kernel};
 use super::value::Value;
 use crate::model::onnx::NodeProto;
 use crate::model::{Model, ModelError, NodeExt, NodeId, ValueId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A live, not constant node of a network, by its place in the order of running.
@@ -253,6 +253,37 @@ impl Network {
         }
         let given: Vec<_> = inputs.iter().map(|v| v.map_or(Input::Missing, |v| Input::Constant(&self.constants[&v]))).collect();
         self.evaluator.eval(kernel, &given).ok()
+    }
+
+    /// Values that an edit can have changed since `before`: what changed nodes make, and everything below them. Values are found by name.
+    pub fn changed_since(&self, before: &Self) -> HashSet<ValueId> {
+        let mut changed: HashSet<ValueId> = HashSet::new();
+        for id in self.op_ids() {
+            let op = self.op(id);
+            if op.data.iter().any(|v| changed.contains(v)) || self.differs(before, id) {
+                changed.extend(op.made());
+            }
+        }
+        changed
+    }
+
+    /// Whether an op differs from the one that made the same value before.
+    fn differs(&self, before: &Self, id: OpId) -> bool {
+        let op = self.op(id);
+        let old = op.made().next().and_then(|v| before.model.index().value(self.model.index().name(v))).and_then(|v| before.producer(v));
+        let Some(old) = old.map(|id| before.op(id)) else { return true };
+        if old.kernel != op.kernel || old.inputs.len() != op.inputs.len() {
+            return true;
+        }
+        old.inputs.iter().zip(&op.inputs).any(|(x, y)| match (x, y) {
+            (None, None) => false,
+            (Some(x), Some(y)) => match (before.constant(*x), self.constant(*y)) {
+                (Some(p), Some(q)) => !p.same(q),
+                (None, None) => before.model.index().name(*x) != self.model.index().name(*y),
+                _ => true,
+            },
+            _ => true,
+        })
     }
 
     /// The model.

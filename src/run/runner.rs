@@ -188,6 +188,11 @@ impl Runner {
         &self.unsupported
     }
 
+    /// Whether an image is given several times, because the model's batch is fixed.
+    pub fn repeats(&self) -> bool {
+        self.fit.repeats()
+    }
+
     /// Why the model does not run as one optimised plan, if it does not.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()

@@ -1,7 +1,9 @@
 //! One tensor: what flows along an edge of a graph, or a weight.
 
 use super::RunError;
-use crate::model::onnx::{TensorProto, tensor_proto::DataType};
+use crate::model::onnx::tensor_proto::DataType;
+use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
+use crate::model::onnx::{TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use crate::model::{Model, ModelError};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -250,6 +252,14 @@ impl Value {
     /// Size in memory, in bytes.
     pub fn size(&self) -> usize {
         self.len() * self.0.datum_type().size_of()
+    }
+    /// A declaration of a graph input or output of this type and shape.
+    pub fn declared(&self, name: &str) -> ValueInfoProto {
+        let dim = |d: &usize| Dimension { value: Some(dimension::Value::DimValue(*d as i64)), ..Dimension::default() };
+        let shape = Some(TensorShapeProto { dim: self.shape().iter().map(dim).collect() });
+        let tensor = type_proto::Tensor { elem_type: Some(self.dtype() as i32), shape };
+        let r#type = Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() });
+        ValueInfoProto { name: Some(name.into()), r#type, ..ValueInfoProto::default() }
     }
     /// Same type, shape and bits.
     pub fn same(&self, other: &Self) -> bool {

@@ -264,7 +264,7 @@ fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: 
             if first_time && let Err(why) = job.evaluate(to) {
                 return to.tell(News::Failed(why.to_string()));
             }
-            let failure = Evaluation { labels: vec![None; job.images.len()], failure: Some(why) };
+            let failure = Evaluation::of(vec![None; job.images.len()], Some(why));
             if !to.cancelled() {
                 to.tell(News::Evaluated(job.source_labels, failure));
             }
@@ -273,7 +273,7 @@ fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: 
     };
     to.tell(News::Ready(bench.clone()));
     let count = job.images.len();
-    let nothing = || Evaluation { labels: vec![None; count], failure: None };
+    let nothing = || Evaluation::of(vec![None; count], None);
     let labels = Mutex::new((nothing(), nothing()));
     bench.compare_all(order, job.options.run.threads_for(count), to, &|image, result| {
         let mut labels = labels.lock().unwrap_or_else(PoisonError::into_inner);

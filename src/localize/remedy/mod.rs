@@ -229,8 +229,14 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
     }
     for family in families {
         let mut found: Vec<Found> = Vec::new();
+        let mut tried: Vec<Edit> = Vec::new();
         // A family that has hundreds of candidates has none that is likely.
         for remedy in family(bench).into_iter().take(MOST) {
+            // Many places of the source suggest the same.
+            if remedy.checks.is_none() && tried.contains(&remedy.edit) {
+                continue;
+            }
+            tried.push(remedy.edit.clone());
             let after = bench.error(base, &remedy);
             tracing::debug!(kind = remedy.kind.id(), after, words = remedy.words, "tried");
             if after <= bench.floor {
