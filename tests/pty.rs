@@ -4,7 +4,7 @@
 mod terminal;
 
 use std::time::{Duration, Instant};
-use terminal::{Terminal, copy, sample};
+use terminal::{Terminal, copy, sample, samples};
 
 fn debug(case: &str, cols: u16, rows: u16) -> Terminal {
     Terminal::start(cols, rows, &["debug", &sample(case).to_string_lossy()])
@@ -26,7 +26,9 @@ fn the_list_of_demonstrations_leads_to_flipped_images() {
     terminal.until("flips", |text| text.contains(" flipped") && text.contains("Conv"));
     terminal.press("\t");
     terminal.wait_for("labels differ");
-    terminal.wait_for("image 1 of");
+    // Not while there is only one so far.
+    terminal.wait_for("10 of 100 flipped");
+    terminal.wait_for("image 1 of 10");
     terminal.press("]");
     terminal.wait_for("image 2 of");
     terminal.press("[[");
@@ -105,6 +107,77 @@ fn repaired(cols: u16, rows: u16) {
     assert_eq!(replayed.is_file_same(&log), Some(true));
 }
 
+/// The walk through the README's first repair, six keys from the list to the end. `FIXCON_RECORD=docs/pictures/repair.cast` writes
+/// what is seen as a recording for asciinema, at a pace that can be followed.
+#[test]
+fn six_keys_from_the_list_to_a_repaired_model() {
+    let record = std::env::var_os("FIXCON_RECORD");
+    let pause = || std::thread::sleep(Duration::from_millis(if record.is_some() { 2500 } else { 0 }));
+    for (cols, rows) in [(80, 24), (160, 50), (120, 34)] {
+        let folder = samples();
+        let mut terminal = Terminal::within(folder.path(), (cols, rows), env!("CARGO_BIN_EXE_fixcon"), &[], &[("HOME", "/nonexistent")]);
+        terminal.wait_for("one wrong padding");
+        pause();
+        terminal.press("\r");
+        terminal.wait_for("breaks none");
+        pause();
+        terminal.press("]");
+        terminal.settle();
+        pause();
+        terminal.press("a");
+        terminal.wait_for("10 → 0 of 100 flipped: all labels agree");
+        pause();
+        terminal.press("w");
+        terminal.wait_for("saved as");
+        pause();
+        terminal.press("\x1b");
+        terminal.wait_gone("back to the graphs");
+        pause();
+        let pieces = terminal.pieces();
+        terminal.press("q");
+        assert_eq!(terminal.end().exit_code(), 0);
+        assert_restored(&terminal);
+        let case = folder.path().join("sample_models/cases/1-mobilenet-pads");
+        assert!(case.join("target.repaired.onnx").exists());
+        assert!(fixcon::audit::replay(&case.join("target.fixcon.jsonl"), None).expect("it replays").is_same());
+        if let (Some(file), 120) = (&record, cols) {
+            let head =
+                serde_json::json!({"version": 2, "width": cols, "height": rows, "title": "fixcon: from six keys to a repaired model"});
+            let mut text = format!("{head}\n");
+            for (at, piece) in pieces.iter().filter(|(_, p)| !p.is_empty()) {
+                text.push_str(&format!("{}\n", serde_json::json!([at.as_millis() as f64 / 1000.0, "o", piece])));
+            }
+            std::fs::write(file, text).expect("the recording");
+        }
+    }
+}
+
+/// The recording that the README links to shows what it says.
+#[test]
+fn the_recording_ends_with_a_repaired_model() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pictures/repair.cast")).expect("the recording");
+    let mut lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("a line of JSON"));
+    let head = lines.next().expect("a head");
+    let size = |name: &str| u16::try_from(head[name].as_u64().expect("a size")).ok().and_then(std::num::NonZero::new).expect("a size");
+    let mut parser = vt100::Parser::new(size("height"), size("width"), 0);
+    let mut wanted = ["one wrong padding", "LH-PADS", "all labels agree", "saved as"].iter().peekable();
+    for line in lines {
+        parser.process(line[2].as_str().expect("text").as_bytes());
+        while wanted.peek().is_some_and(|w| parser.screen().contents().contains(**w)) {
+            wanted.next();
+        }
+    }
+    assert_eq!(wanted.next(), None, "never seen in this order");
+}
+
+#[test]
+fn keys_typed_before_the_first_screen_are_not_lost() {
+    let terminal = Terminal::start(80, 24, &[]);
+    // At once, and by a terminal whose arrow keys are sequences.
+    terminal.press("\x1b[Bj");
+    terminal.until("the cursor on the third", |t| t.lines().any(|l| l.contains("▶ 3")));
+}
+
 #[test]
 fn a_repair_on_a_small_screen() {
     repaired(80, 24);
@@ -142,10 +215,11 @@ fn a_rejection_with_a_note_an_undo_and_an_own_edit() {
     terminal.wait_for("by hand");
     terminal.press("a");
     terminal.wait_for("10 → 0 of 100");
-    terminal.press("\x1b");
+    terminal.wait_for("back to the graphs");
     terminal.press("w");
-    terminal.wait_for("not saved");
-    terminal.wait_gone("not saved");
+    terminal.wait_for("saved as");
+    terminal.press("\x1b");
+    terminal.wait_gone("back to the graphs");
     terminal.press("q");
     assert_eq!(terminal.end().exit_code(), 0);
     let log = case.join("target.fixcon.jsonl");
@@ -173,6 +247,7 @@ fn what_was_accepted_before_a_kill_is_there_again() {
     terminal.press("w");
     terminal.wait_for("saved as");
     terminal.press("\x1b");
+    terminal.wait_gone("back to the graphs");
     terminal.press("q");
     assert_eq!(terminal.end().exit_code(), 0);
     let log = case.join("target.fixcon.jsonl");

@@ -18,6 +18,9 @@ fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
     for file in std::fs::read_dir(from).expect("files").filter_map(Result::ok) {
         std::fs::copy(file.path(), case.join(file.file_name())).expect("a copy");
     }
+    let text = std::fs::read_to_string(case.join("case.toml")).expect("a case");
+    let text = text.replace("[images]\n", "[images]\ntruth = \"../../images/truth.json\"\n");
+    std::fs::write(case.join("case.toml"), text).expect("it can be written");
     for shared in ["models", "images", "labels.txt"] {
         std::os::unix::fs::symlink(samples.join(shared), folder.path().join(shared)).expect("a link");
     }
@@ -41,6 +44,10 @@ impl Session {
     /// Waits until a snapshot is as wanted.
     fn until(&mut self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let end = Instant::now() + Duration::from_secs(300);
+        // It may be so already, and nothing more be said.
+        if holds(&self.last) {
+            return self.last.clone();
+        }
         loop {
             match self.inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(snapshot) => {

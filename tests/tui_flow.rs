@@ -4,6 +4,7 @@ mod fixture;
 
 use fixcon::session::{Command, Standing};
 use fixcon::tui::commands::{Action, COMMANDS};
+use fixcon::tui::layout::Panes;
 use fixcon::tui::lines::Line;
 use fixcon::tui::state::{Effect, Overlay, Pane, Screen};
 use fixcon::tui::update::{Input, palette, update};
@@ -130,7 +131,8 @@ fn search_goes_as_one_types_and_escape_goes_back() {
 
 #[test]
 fn folds_and_bookmarks() {
-    let mut state = state(localized(), 120, 40);
+    // Low enough that not all rows fit.
+    let mut state = state(localized(), 120, 32);
     let folded = state.graph.lines.len();
     press(&mut state, &["home", "down"]);
     assert!(matches!(state.graph.lines[state.graph.cursor], Line::Fold(..)));
@@ -146,7 +148,7 @@ fn folds_and_bookmarks() {
 
 #[test]
 fn the_mouse_selects_and_scrolls() {
-    let mut state = state(localized(), 120, 40);
+    let mut state = state(localized(), 120, 32);
     let mut mouse = |kind, column, row| update(&mut state, Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
     mouse(MouseEventKind::Down(MouseButton::Left), 10, 5);
     mouse(MouseEventKind::ScrollDown, 90, 20);
@@ -159,6 +161,26 @@ fn the_mouse_selects_and_scrolls() {
         Input::Mouse(MouseEvent { kind: MouseEventKind::Down(MouseButton::Left), column: 10, row: 3, modifiers: KeyModifiers::NONE }),
     );
     assert!(state.graph.lines.len() > lines);
+}
+
+#[test]
+fn the_mouse_moves_the_borders() {
+    let mut state = state(localized(), 160, 50);
+    let width = |state: &fixcon::tui::state::State| Panes::new(state).of(Pane::Graph).map(|r| (r.width, r.height)).expect("the graphs");
+    let (before, mouse) = (width(&state), |state: &mut _, kind, (column, row)| {
+        update(state, Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    });
+    mouse(&mut state, MouseEventKind::Down(MouseButton::Left), (before.0 - 1, 10));
+    mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), (before.0 + 9, 12));
+    mouse(&mut state, MouseEventKind::Up(MouseButton::Left), (before.0 + 9, 12));
+    assert_eq!(width(&state), (before.0 + 9, before.1));
+    mouse(&mut state, MouseEventKind::Down(MouseButton::Left), (20, before.1));
+    mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), (20, before.1 - 5));
+    assert!(width(&state).1 < before.1);
+    // Whatever is done, every pane keeps some room, in a smaller terminal too.
+    mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), (20, 0));
+    update(&mut state, Input::Resize(110, 30));
+    assert!(Panes::new(&state).shown.iter().all(|(_, r)| r.width >= 30 && r.height >= 5));
 }
 
 #[test]
@@ -230,6 +252,33 @@ fn every_command_answers_in_every_state() {
             }
         }
     }
+}
+
+/// `FIXCON_UPDATE=1` writes the list into the README.
+#[test]
+fn the_readme_lists_the_keys_of_the_table() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let text = std::fs::read_to_string(file).expect("a README");
+    let (begin, end) = ("<!-- keys: made from the command table -->\n", "<!-- end of keys -->");
+    let (before, rest) = text.split_once(begin).expect("the place where the list begins");
+    let (list, after) = rest.split_once(end).expect("and where it ends");
+    let wanted = fixcon::tui::commands::markdown();
+    if std::env::var_os("FIXCON_UPDATE").is_some() {
+        std::fs::write(file, format!("{before}{begin}{wanted}{end}{after}")).expect("it can be written");
+    } else {
+        assert!(list == wanted, "README.md is behind the command table; run this test with FIXCON_UPDATE=1");
+    }
+}
+
+#[test]
+fn escape_and_a_key_in_quick_succession_are_two_keys() {
+    let mut state = state(accepted(), 120, 40);
+    engine(&mut state, done());
+    assert!(matches!(state.overlay, Some(Overlay::Summary)));
+    // As a terminal sends them when they come together.
+    press(&mut state, &["alt-D"]);
+    assert_eq!(state.screen, Screen::Demos);
+    assert!(state.overlay.is_none());
 }
 
 #[test]

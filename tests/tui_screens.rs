@@ -2,16 +2,19 @@
 
 mod fixture;
 
-use fixcon::session::{Snapshot, Tone};
+use fixcon::localize::Outcome;
+use fixcon::session::{Images, Load, Sign, Snapshot, Standing, Tone, Work};
 use fixcon::tui::state::{Pane, Screen, State};
 use fixcon::tui::theme::{Depth, Look, Theme};
 use fixcon::tui::update::{Input, update};
 use fixcon::tui::view;
-use fixture::{accepted, comparing, done, localized, opening, press, state, type_in};
+use fixture::{accepted, comparing, done, engine, localized, opening, press, state, type_in};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
+use std::sync::Arc;
+use std::time::Duration;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
@@ -29,6 +32,34 @@ fn text(buffer: &Buffer) -> String {
     let width = buffer.area.width as usize;
     let rows = buffer.content.chunks(width).map(|row| row.iter().map(|c| c.symbol()).collect::<String>().trim_end().to_string());
     rows.collect::<Vec<_>>().join("\n")
+}
+
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+/// The text, and below it the style of every cell as a letter, with what the letters mean.
+fn styled(buffer: &Buffer) -> String {
+    let mut styles: Vec<String> = Vec::new();
+    let mut grid = String::new();
+    for row in buffer.content.chunks(buffer.area.width as usize) {
+        let mut line = String::new();
+        for cell in row {
+            let style = format!("{:?} on {:?} {:?}", cell.fg, cell.bg, cell.modifier);
+            let blank = cell.symbol() == " " && cell.bg == Color::Reset && cell.modifier.is_empty();
+            if blank || style == "Reset on Reset NONE" {
+                line.push(if blank { ' ' } else { '.' });
+                continue;
+            }
+            let at = styles.iter().position(|s| *s == style).unwrap_or_else(|| {
+                styles.push(style);
+                styles.len() - 1
+            });
+            line.push(LETTERS.chars().nth(at).unwrap_or('#'));
+        }
+        grid.push_str(line.trim_end());
+        grid.push('\n');
+    }
+    let legend: String = styles.iter().zip(LETTERS.chars()).map(|(s, c)| format!("{c}  {s}\n")).collect();
+    format!("{}\n\n{grid}\n{legend}", text(buffer))
 }
 
 /// The place where a text begins.
@@ -51,7 +82,7 @@ fn find(buffer: &Buffer, wanted: &str) -> (u16, u16) {
 
 fn at_all_sizes(name: &str, make: impl Fn(u16, u16) -> State) {
     for (width, height) in SIZES {
-        insta::assert_snapshot!(format!("{name}-{width}x{height}"), text(&draw(&make(width, height))));
+        insta::assert_snapshot!(format!("{name}-{width}x{height}"), styled(&draw(&make(width, height))));
     }
 }
 
@@ -89,15 +120,118 @@ fn a_suspect_with_its_proposal() {
 }
 
 #[test]
-fn every_pane_by_itself_on_a_small_screen() {
+fn every_pane_by_itself() {
+    for (i, pane) in Pane::ALL.iter().enumerate() {
+        at_all_sizes(&format!("pane-{}", pane.name()), |w, h| {
+            let mut state = state(localized(), w, h);
+            (0..i).for_each(|_| drop(press(&mut state, &["tab"])));
+            press(&mut state, &["+"]);
+            assert_eq!(state.focus, *pane);
+            state
+        });
+    }
+}
+
+#[test]
+fn every_pane_with_the_keys_and_the_proposal_below_on_a_small_screen() {
     for (i, pane) in Pane::ALL.iter().enumerate().skip(1) {
         let mut state = state(localized(), 80, 24);
-        for _ in 0..i {
-            press(&mut state, &["tab"]);
-        }
-        assert_eq!(state.focus, *pane);
-        insta::assert_snapshot!(format!("pane-{}-80x24", pane.name()), text(&draw(&state)));
+        (0..i).for_each(|_| drop(press(&mut state, &["tab"])));
+        insta::assert_snapshot!(format!("tab-{}-80x24", pane.name()), styled(&draw(&state)));
     }
+}
+
+#[test]
+fn what_goes_wrong_is_said_where_it_belongs() {
+    at_all_sizes("model-unreadable", |w, h| {
+        let mut snapshot = opening();
+        snapshot.source = Load::Ready { nodes: 61, parameters: 245_000, producer: "tf2onnx 1.16".into() };
+        snapshot.target = Load::Failed("target.onnx: node '/b3/dw/Conv', attribute pads: 3 numbers where 4 are needed".into());
+        state(snapshot, w, h)
+    });
+    at_all_sizes("target-does-not-run", |w, h| {
+        let mut snapshot = localized();
+        snapshot.does_not_run = Some("node '/b7/Conv': there is no operator QLinearConv".into());
+        snapshot.images.flips = Default::default();
+        state(snapshot, w, h)
+    });
+    at_all_sizes("error", |w, h| {
+        let mut state = state(localized(), w, h);
+        let mut snapshot = localized();
+        snapshot.error = Some("not saved: cases/a/target.repaired.onnx: the disk is full".into());
+        engine(&mut state, snapshot);
+        state
+    });
+    // A key that can do nothing now says why.
+    at_all_sizes("not-now", with(comparing, &["a"]));
+}
+
+#[test]
+fn a_clean_pair_says_so() {
+    at_all_sizes("clean", |w, h| {
+        let mut snapshot = localized();
+        let mut found = fixture::findings();
+        (found.outcome, found.suspects) = (Outcome::Clean, Vec::new());
+        let mut sheet = fixture::sheet(true);
+        sheet.rows.iter_mut().filter(|r| r.sign == Sign::Faulty).for_each(|r| (r.sign, r.isolated) = (Sign::Clean, Some(2e-7)));
+        snapshot.findings = Some(Arc::new(found));
+        snapshot.sheet = Some(Arc::new(sheet));
+        snapshot.proposals = Default::default();
+        snapshot.detail = None;
+        snapshot.images = Images { done: 120, of: 120, ..Images::default() };
+        state(snapshot, w, h)
+    });
+}
+
+#[test]
+fn what_became_of_a_proposal() {
+    for (name, standing) in [
+        ("rejected", Standing::Rejected("the converter means it".into())),
+        ("skipped", Standing::Skipped),
+        ("taken-back", Standing::Undone),
+    ] {
+        at_all_sizes(name, |w, h| {
+            let mut all = fixture::proposals();
+            all[0].standing = standing.clone();
+            let mut snapshot = localized();
+            snapshot.proposals = Arc::new(all);
+            state(snapshot, w, h)
+        });
+    }
+    at_all_sizes("trying", |w, h| {
+        let mut snapshot = localized();
+        snapshot.work = Some(Work { name: "trying the repair on all images", done: 30, of: 120, left: Some(Duration::from_secs(3)) });
+        state(snapshot, w, h)
+    });
+    at_all_sizes("evaluating", |w, h| {
+        let mut snapshot = accepted();
+        snapshot.work = Some(Work { name: "running the target again", done: 12, of: 120, left: Some(Duration::from_secs(1)) });
+        state(snapshot, w, h)
+    });
+}
+
+#[test]
+fn the_graph_in_its_forms() {
+    at_all_sizes("unfolded", with(localized, &["Z"]));
+    at_all_sizes("nodes-of-a-region", with(localized, &["enter", "m"]));
+    at_all_sizes("names", with(localized, &["<"]));
+    at_all_sizes("consumers", with(localized, &["(", ")", ")"]));
+}
+
+#[test]
+fn the_other_questions() {
+    at_all_sizes("edit", with(localized, &["e"]));
+    at_all_sizes("own-edit", with(localized, &["E"]));
+    at_all_sizes("open", with(localized, &["o"]));
+    at_all_sizes("hints", with(localized, &["H"]));
+    at_all_sizes("resume", |w, h| {
+        let mut snapshot = comparing();
+        snapshot.images.done = 120;
+        snapshot.work = None;
+        snapshot.resumable = Some(("cases/a/target.fixcon.jsonl".into(), 1));
+        state(snapshot, w, h)
+    });
+    at_all_sizes("light", with(localized, &["T"]));
 }
 
 #[test]
@@ -218,5 +352,5 @@ fn in_ascii_everything_is_ascii() {
     }
     let mut state = state(localized(), 80, 24);
     state.theme.ascii = true;
-    insta::assert_snapshot!("ascii-80x24", text(&draw(&state)));
+    insta::assert_snapshot!("ascii-80x24", styled(&draw(&state)));
 }

@@ -124,6 +124,9 @@ pub fn man(args: &ManArgs) -> Result<ExitCode> {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
+    if args.command.as_deref() == Some("debug") {
+        page.extend(crate::tui::commands::manual().into_bytes());
+    }
     let mut out = std::io::stdout().lock();
     out.write_all(&page)?;
     out.flush()?;

@@ -111,7 +111,14 @@ impl Core {
         if let Some(recorder) = &mut mending.recorder {
             recorded = recorder.found(job, &findings);
         }
+        let mut seen: Vec<(usize, crate::model::Edit, bool)> = Vec::new();
         for proposal in proposals {
+            // Two kinds may lead to one edit: it is asked about once.
+            let what = (proposal.suspect, proposal.edit.clone(), proposal.recipe.is_some());
+            if proposal.recipe.is_none() && seen.contains(&what) {
+                continue;
+            }
+            seen.push(what);
             let id = mending.offers.len();
             let shown = offer::describe(id, &proposal, findings.suspects.get(proposal.suspect), None, job);
             mending.offers.push(Offer::new(id, proposal, shown));
@@ -380,7 +387,7 @@ impl Core {
         }
         if again {
             self.look();
-        } else {
+        } else if left > 0 {
             self.try_all();
         }
     }

@@ -13,8 +13,9 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
         id,
         suspect: proposal.suspect,
         row: None,
-        category: proposal.kind.category(),
-        kind: Some(proposal.kind),
+        category: suspect.map_or(proposal.kind.category(), |s| s.category),
+        // What was found names it; an edit that several kinds share keeps one name on the screen.
+        kind: suspect.and_then(|s| s.kind).or(Some(proposal.kind)),
         title: title(&diff, &proposal.words, &proposal.nodes),
         words: harmless(suspect.map_or(proposal.words.as_str(), |s| &s.words)).into_owned(),
         diff,
@@ -31,7 +32,7 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
 
 /// `pads [1, 1, 1, 1] → [0, 0, 1, 1] in /b3/dw/Conv` where one thing changes into another, else the words.
 fn title(diff: &[DiffLine], words: &str, nodes: &[String]) -> String {
-    let place = nodes.first().map(|n| format!(" in {}", harmless(n))).unwrap_or_default();
+    let place = nodes.first().map(|n| format!(" in {}", short(&harmless(n)))).unwrap_or_default();
     if let [DiffLine::Place(_), DiffLine::Removed(a), DiffLine::Added(b)] = diff
         && let (Some((name, old)), Some((other, new))) = (a.split_once(" = "), b.split_once(" = "))
         && name == other
@@ -39,4 +40,9 @@ fn title(diff: &[DiffLine], words: &str, nodes: &[String]) -> String {
         return format!("{name} {old} → {new}{place}");
     }
     harmless(words).into_owned()
+}
+
+/// The last part of a name: TensorFlow's converters join the names of all that was fused into one.
+fn short(name: &str) -> &str {
+    name.rsplit(';').find(|part| !part.trim().is_empty()).unwrap_or(name)
 }

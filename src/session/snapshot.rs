@@ -271,9 +271,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether both models are there and nothing is being done.
+    /// Whether nothing is being loaded or done.
     pub fn is_settled(&self) -> bool {
-        let decided = |l: &Load| matches!(l, Load::Ready { .. } | Load::Failed(_));
-        self.work.is_none() && (self.case.is_none() || decided(&self.source) && decided(&self.target))
+        // A case that cannot be read leaves both waiting.
+        let decided = |l: &Load| *l != Load::Loading;
+        self.work.is_none() && decided(&self.source) && decided(&self.target)
     }
 }

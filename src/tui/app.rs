@@ -45,6 +45,8 @@ pub fn run(options: Options) -> io::Result<()> {
     let asked = options.theme.is_none();
     let theme = options.theme.unwrap_or_else(|| Theme::from_env(|name| std::env::var(name).ok()));
     let engine = Engine::start(options.engine, publish(inputs.clone()))?;
+    // Before the terminal is ours: whoever is told to leave gives it back.
+    signals(inputs.clone())?;
     let mut tty = Tty::open()?;
     let mut state = State::new(tty.size()?, theme, options.keys, options.demos);
     state.hints_away = options.no_hints;
@@ -71,8 +73,7 @@ pub fn run(options: Options) -> io::Result<()> {
     for event in answer.typed {
         let _ = inputs.send(translate(event));
     }
-    listen(inputs.clone())?;
-    signals(inputs)?;
+    listen(inputs, terminal::Late::new(answer.complete))?;
 
     // The channel closes only when all other threads are gone.
     while let Ok(first) = inbox.recv() {
@@ -124,10 +125,11 @@ fn translate(event: Event) -> Input {
 }
 
 /// Reads the terminal's input on a thread of its own.
-fn listen(inputs: Sender<Input>) -> io::Result<()> {
+fn listen(inputs: Sender<Input>, mut late: terminal::Late) -> io::Result<()> {
     std::thread::Builder::new().name("input".into()).spawn(move || {
         loop {
             let input = match event::read() {
+                Ok(event) if late.swallows(&event) => continue,
                 Ok(event) => translate(event),
                 // The terminal is gone.
                 Err(_) => Input::Leave,

@@ -282,14 +282,26 @@ pub fn offered(state: &State) -> Vec<Action> {
 
 /// The table as Markdown, for the README.
 pub fn markdown() -> String {
-    let mut out = String::new();
+    let mut out = String::from("| key | command | |\n|---|---|---|\n");
     for group in Group::ALL {
-        out.push_str(&format!("**{}**\n\n| key | |\n|---|---|\n", group.name()));
+        out.push_str(&format!("| | **{}** | |\n", group.name()));
         for s in COMMANDS.iter().filter(|s| s.group == group) {
             let keys: Vec<String> = s.keys.iter().map(|k| format!("`{}`", k.replace('|', "\\|"))).collect();
-            out.push_str(&format!("| {} | {} |\n", keys.join(" "), s.help));
+            out.push_str(&format!("| {} | {} | {} |\n", keys.join(" "), s.id, s.help));
         }
-        out.push('\n');
+    }
+    out
+}
+
+/// The table as a section of the manual page.
+pub fn manual() -> String {
+    let plain = |text: &str| text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    let mut out = String::from(".SH KEYS\nThey can be changed in the configuration file, by the names in brackets.\n");
+    for group in Group::ALL {
+        out.push_str(&format!(".SS {}\n", group.name()));
+        for s in COMMANDS.iter().filter(|s| s.group == group) {
+            out.push_str(&format!(".TP\n\\fB{}\\fR [{}]\n{}\n", plain(&s.keys.join(" ")), plain(s.id), plain(s.help)));
+        }
     }
     out
 }

@@ -1,6 +1,6 @@
 //! Where the panes are, for a size of the terminal.
 
-use super::state::{Pane, Screen, State};
+use super::state::{Pane, Screen, Split, State};
 use ratatui::layout::{Constraint, Layout, Rect};
 
 /// The smallest terminal that shows more than a message.
@@ -45,6 +45,9 @@ impl Panes {
         }
         let bottom = if area.height >= 45 { 11 } else { 9 };
         let side = if area.width >= 150 { 54 } else { 44 }.min(area.width * 2 / 5);
+        // Where a person moved the borders to, as far as all panes keep some room.
+        let bottom = state.splits[1].unwrap_or(bottom).clamp(5, body.height.saturating_sub(14).max(5));
+        let side = state.splits[0].unwrap_or(side).clamp(30, area.width.saturating_sub(60).max(30));
         let [upper, proposal] = Layout::vertical([Constraint::Min(8), Constraint::Length(bottom)]).areas(body);
         let [graph, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(side)]).areas(upper);
         let image_height = (upper.height * 2 / 5).clamp(9, 20);
@@ -74,6 +77,20 @@ impl Panes {
     pub fn inner(&self, pane: Pane) -> Option<Rect> {
         let area = self.of(pane)?;
         Some(if self.framed { inside(area) } else { area })
+    }
+
+    /// The border under a place of the screen, when there are several panes.
+    pub fn split_at(&self, x: u16, y: u16) -> Option<Split> {
+        let (graph, proposal) = (self.of(Pane::Graph)?, self.of(Pane::Proposal)?);
+        if !self.framed || self.shown.len() < 2 {
+            None
+        } else if y + 1 == proposal.y || y == proposal.y {
+            Some(Split::Bottom)
+        } else if graph.contains((graph.x, y).into()) && (x + 1 == graph.right() || x == graph.right()) {
+            Some(Split::Side)
+        } else {
+            None
+        }
     }
 
     /// The pane under a place of the screen.

@@ -52,6 +52,15 @@ impl Pane {
     }
 }
 
+/// A border between panes that the mouse can move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// Between the graphs and the panes at their right.
+    Side,
+    /// Between these and the proposal below.
+    Bottom,
+}
+
 /// What lies over the panes and takes the keys.
 #[derive(Debug, Clone)]
 pub enum Overlay {
@@ -163,6 +172,10 @@ pub struct State {
     pub alternative: usize,
     /// Which flipped image.
     pub image: usize,
+    /// Columns at the right and rows at the bottom, where a person moved the borders.
+    pub splits: [Option<u16>; 2],
+    /// The border that is being moved.
+    pub dragging: Option<Split>,
     /// Lines scrolled down in layer, proposal and log.
     pub scroll: [usize; 3],
     /// What lies over the panes.
@@ -214,6 +227,8 @@ impl State {
             suspect: 0,
             alternative: 0,
             image: 0,
+            splits: [None; 2],
+            dragging: None,
             scroll: [0; 3],
             overlay: None,
             toast: None,

@@ -149,11 +149,13 @@ pub struct Answer {
     pub look: Option<Look>,
     /// Keys that were typed meanwhile.
     pub typed: Vec<Event>,
+    /// Whether all answers came, or none will.
+    pub complete: bool,
 }
 
 /// Asks the terminal for its picture protocol and background, and waits this long at most. To be called before its input is read.
 pub fn ask(patience: Duration) -> Answer {
-    let mut answer = Answer::default();
+    let mut answer = Answer { complete: true, ..Answer::default() };
     let Some(mut tty) = open_tty() else { return answer };
     // Neither draws pictures where kitty's protocol says.
     let partly = ["WEZTERM_EXECUTABLE", "KONSOLE_VERSION"].iter().any(|v| std::env::var_os(v).is_some());
@@ -185,7 +187,8 @@ pub fn ask(patience: Duration) -> Answer {
             Err(_) => break,
         }
     }
-    answer.typed = typed.events;
+    answer.typed = typed.finish();
+    answer.complete = responses.contains(&Response::Status);
     answer.picker = picker(&responses);
     answer.look = responses.iter().find_map(|r| match r {
         Response::Background(r, g, b) => {
@@ -234,10 +237,12 @@ fn open_tty() -> Option<std::fs::File> {
     None
 }
 
-/// Keys among the answers: what is in no escape sequence.
+/// Keys among the answers: characters, and the sequences that terminals send for keys but never as an answer.
 #[derive(Default)]
 struct Typed {
     state: Escape,
+    /// Parameters of a sequence, or the bytes of a character that are there so far.
+    pending: Vec<u8>,
     events: Vec<Event>,
 }
 
@@ -248,6 +253,8 @@ enum Escape {
     Begun,
     /// `ESC [`, until a letter.
     Control,
+    /// `ESC O`, before a letter.
+    Function,
     /// `ESC ]`, `ESC P` or `ESC _`, until BEL or `ESC \`.
     Text,
     TextEnd,
@@ -259,24 +266,127 @@ impl Typed {
             (Escape::Text, 7) | (Escape::TextEnd, _) => Escape::None,
             (Escape::Text, 27) => Escape::TextEnd,
             (Escape::Text, _) => Escape::Text,
+            (Escape::Begun, 27) => {
+                self.key(KeyCode::Esc, KeyModifiers::NONE);
+                Escape::Begun
+            }
             (_, 27) => Escape::Begun,
-            (Escape::Begun, b'[') => Escape::Control,
+            (Escape::Begun, b'[') => {
+                self.pending.clear();
+                Escape::Control
+            }
+            (Escape::Begun, b'O') => Escape::Function,
             (Escape::Begun, b']' | b'P' | b'_') => Escape::Text,
-            (Escape::Control, b'0'..=b'9' | b';' | b'?') => Escape::Control,
-            (Escape::Begun | Escape::Control, _) => Escape::None,
+            (Escape::Begun, b) => {
+                self.plain(b, KeyModifiers::ALT);
+                Escape::None
+            }
+            (Escape::Control, b'0'..=b'9' | b';' | b'?' | b'<') => {
+                self.pending.push(byte);
+                Escape::Control
+            }
+            (Escape::Control | Escape::Function, b) => {
+                let code = named(&std::mem::take(&mut self.pending), b);
+                code.into_iter().for_each(|c| self.key(c, KeyModifiers::NONE));
+                Escape::None
+            }
             (Escape::None, b) => {
-                let key = match b {
-                    b'\r' | b'\n' => Some((KeyCode::Enter, KeyModifiers::NONE)),
-                    b'\t' => Some((KeyCode::Tab, KeyModifiers::NONE)),
-                    1..=26 => Some((KeyCode::Char(char::from(b + b'a' - 1)), KeyModifiers::CONTROL)),
-                    b' '..=b'~' => Some((KeyCode::Char(char::from(b)), KeyModifiers::NONE)),
-                    127 => Some((KeyCode::Backspace, KeyModifiers::NONE)),
-                    _ => None,
-                };
-                self.events.extend(key.map(|(code, modifiers)| Event::Key(KeyEvent::new(code, modifiers))));
+                self.plain(b, KeyModifiers::NONE);
                 Escape::None
             }
         };
+    }
+
+    fn key(&mut self, code: KeyCode, modifiers: KeyModifiers) {
+        self.events.push(Event::Key(KeyEvent::new(code, modifiers)));
+    }
+
+    fn plain(&mut self, byte: u8, modifiers: KeyModifiers) {
+        match byte {
+            b'\r' | b'\n' => self.key(KeyCode::Enter, modifiers),
+            b'\t' => self.key(KeyCode::Tab, modifiers),
+            1..=26 => self.key(KeyCode::Char(char::from(byte + b'a' - 1)), modifiers | KeyModifiers::CONTROL),
+            b' '..=b'~' => self.key(KeyCode::Char(char::from(byte)), modifiers),
+            127 => self.key(KeyCode::Backspace, modifiers),
+            128.. => {
+                self.pending.push(byte);
+                if let Ok(text) = std::str::from_utf8(&self.pending) {
+                    let chars: Vec<char> = text.chars().collect();
+                    self.pending.clear();
+                    chars.into_iter().for_each(|c| self.key(KeyCode::Char(c), modifiers));
+                } else if self.pending.len() > 3 {
+                    self.pending.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The keys, an escape that nothing followed among them.
+    fn finish(mut self) -> Vec<Event> {
+        if self.state == Escape::Begun {
+            self.key(KeyCode::Esc, KeyModifiers::NONE);
+        }
+        self.events
+    }
+}
+
+/// The key of a sequence, by its parameters and its last byte; `None` for an answer.
+fn named(parameters: &[u8], last: u8) -> Option<KeyCode> {
+    Some(match (parameters, last) {
+        (b"", b'A') => KeyCode::Up,
+        (b"", b'B') => KeyCode::Down,
+        (b"", b'C') => KeyCode::Right,
+        (b"", b'D') => KeyCode::Left,
+        (b"", b'H') | (b"1" | b"7", b'~') => KeyCode::Home,
+        (b"", b'F') | (b"4" | b"8", b'~') => KeyCode::End,
+        (b"", b'Z') => KeyCode::BackTab,
+        (b"", b'P') => KeyCode::F(1),
+        (b"3", b'~') => KeyCode::Delete,
+        (b"5", b'~') => KeyCode::PageUp,
+        (b"6", b'~') => KeyCode::PageDown,
+        _ => return None,
+    })
+}
+
+/// Keeps answers that come after the patience ran out from being read as keys: a slow terminal would accept a repair by itself.
+pub struct Late {
+    /// Until when answers may come.
+    until: Option<Instant>,
+    inside: bool,
+}
+
+impl Late {
+    /// How long after the question an answer may still come.
+    const WINDOW: Duration = Duration::from_secs(3);
+
+    /// Whether all answers are there already.
+    pub fn new(complete: bool) -> Self {
+        Self { until: (!complete).then(|| Instant::now() + Self::WINDOW), inside: false }
+    }
+
+    /// Whether this is part of an answer. The reader of keys takes `ESC ]` and the like for Alt with a key.
+    pub fn swallows(&mut self, event: &Event) -> bool {
+        let Some(until) = self.until else { return false };
+        if Instant::now() > until {
+            self.until = None;
+            return false;
+        }
+        let Event::Key(key) = event else { return false };
+        let (alt, ctrl) = (key.modifiers.contains(KeyModifiers::ALT), key.modifiers.contains(KeyModifiers::CONTROL));
+        match key.code {
+            KeyCode::Char(']' | 'P' | '_') if alt => self.inside = true,
+            KeyCode::Char('\\') if alt && self.inside => {
+                self.inside = false;
+                return true;
+            }
+            KeyCode::Char('g') if ctrl && self.inside => {
+                self.inside = false;
+                return true;
+            }
+            _ => {}
+        }
+        self.inside
     }
 }
 
@@ -290,7 +400,27 @@ mod tests {
         for b in b"a\x1b[?62;4c]\x1b]11;rgb:ffff/ffff/ffff\x07\x1b_Gi=31;OK\x1b\\\x03\x1b[0n\r" {
             typed.push(*b);
         }
-        let keys: Vec<KeyCode> = typed.events.iter().map(|e| if let Event::Key(k) = e { k.code } else { KeyCode::Null }).collect();
-        assert_eq!(keys, [KeyCode::Char('a'), KeyCode::Char(']'), KeyCode::Char('c'), KeyCode::Enter]);
+        assert_eq!(codes(typed), [KeyCode::Char('a'), KeyCode::Char(']'), KeyCode::Char('c'), KeyCode::Enter]);
+        let mut typed = Typed::default();
+        for b in "\x1b[B\x1bOA\x1b[5~\x1b[6;18;9tü\x1b".bytes() {
+            typed.push(b);
+        }
+        assert_eq!(codes(typed), [KeyCode::Down, KeyCode::Up, KeyCode::PageUp, KeyCode::Char('ü'), KeyCode::Esc]);
+    }
+
+    fn codes(typed: Typed) -> Vec<KeyCode> {
+        typed.finish().iter().map(|e| if let Event::Key(k) = e { k.code } else { KeyCode::Null }).collect()
+    }
+
+    #[test]
+    fn answers_that_come_late_are_no_keys() {
+        let key = |c, modifiers| Event::Key(KeyEvent::new(KeyCode::Char(c), modifiers));
+        let mut late = Late::new(false);
+        assert!(!late.swallows(&key('a', KeyModifiers::NONE)));
+        assert!(late.swallows(&key(']', KeyModifiers::ALT)));
+        assert!("11;rgb:a".chars().all(|c| late.swallows(&key(c, KeyModifiers::NONE))));
+        assert!(late.swallows(&key('\\', KeyModifiers::ALT)));
+        assert!(!late.swallows(&key('a', KeyModifiers::NONE)));
+        assert!(!Late::new(true).swallows(&key(']', KeyModifiers::ALT)));
     }
 }

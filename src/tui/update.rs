@@ -7,10 +7,10 @@ use super::layout::{self, Panes};
 use super::lines::Line;
 use super::overlay;
 use super::picture::Picture;
-use super::state::{Effect, Overlay, Pane, Screen, State};
+use super::state::{Effect, Overlay, Pane, Screen, Split, State};
 use super::theme::Look;
 use crate::session::{Command, Sign, Snapshot, Standing, Tone};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Size;
 use std::path::PathBuf;
 
@@ -46,7 +46,14 @@ pub fn update(state: &mut State, input: Input) -> Vec<Effect> {
         Input::Key(key) => {
             if key.kind != KeyEventKind::Release {
                 state.toast = None;
-                on_key(state, key, &mut effects);
+                // Escape and a key in quick succession arrive as one key with Alt, in tmux above all.
+                let both = matches!(key.code, KeyCode::Char(_)) && key.modifiers == KeyModifiers::ALT;
+                if both && state.keys.action(Key::from(key)).is_none() {
+                    on_key(state, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE), &mut effects);
+                    on_key(state, KeyEvent::new(key.code, KeyModifiers::NONE), &mut effects);
+                } else {
+                    on_key(state, key, &mut effects);
+                }
             }
         }
         Input::Mouse(mouse) => on_mouse(state, mouse, &mut effects),
@@ -500,6 +507,16 @@ fn step_pane(state: &mut State, forward: bool) {
 }
 
 fn on_mouse(state: &mut State, mouse: MouseEvent, effects: &mut Vec<Effect>) {
+    if let (MouseEventKind::Drag(MouseButton::Left), Some(split)) = (mouse.kind, state.dragging) {
+        let area = state.area();
+        match split {
+            Split::Side => state.splits[0] = Some(area.width.saturating_sub(mouse.column)),
+            // The key bar is below the proposal.
+            Split::Bottom => state.splits[1] = Some(area.height.saturating_sub(mouse.row + 1)),
+        }
+        return;
+    }
+    state.dragging = None;
     let wheel = match mouse.kind {
         MouseEventKind::ScrollDown => 3,
         MouseEventKind::ScrollUp => -3,
@@ -527,6 +544,9 @@ fn on_mouse(state: &mut State, mouse: MouseEvent, effects: &mut Vec<Effect>) {
             state.focus = pane;
         }
         return;
+    }
+    if wheel == 0 {
+        state.dragging = panes.split_at(mouse.column, mouse.row);
     }
     let Some(pane) = panes.at(mouse.column, mouse.row) else { return };
     state.focus = pane;

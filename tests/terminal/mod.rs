@@ -15,6 +15,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 struct Seen {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+    /// When how many of them were there.
+    times: Vec<(Duration, usize)>,
     last: Instant,
 }
 
@@ -64,6 +66,27 @@ pub fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, case)
 }
 
+/// All of `sample_models` in a folder of its own; models and images are linked.
+pub fn samples() -> tempfile::TempDir {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+    let folder = tempfile::tempdir().expect("a folder");
+    let to = folder.path().join("sample_models");
+    for case in std::fs::read_dir(from.join("cases")).expect("cases").filter_map(Result::ok) {
+        let into = to.join("cases").join(case.file_name());
+        std::fs::create_dir_all(&into).expect("a folder");
+        for file in std::fs::read_dir(case.path()).expect("files").filter_map(Result::ok) {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if !name.contains("repaired") && !name.ends_with(".jsonl") {
+                std::fs::copy(file.path(), into.join(name)).expect("a copy");
+            }
+        }
+    }
+    for shared in ["models", "images", "labels.txt"] {
+        std::os::unix::fs::symlink(from.join(shared), to.join(shared)).expect("a link");
+    }
+    folder
+}
+
 impl Terminal {
     /// Starts the program.
     pub fn start(cols: u16, rows: u16, args: &[&str]) -> Self {
@@ -72,10 +95,15 @@ impl Terminal {
 
     /// Starts a program with some variables set.
     pub fn with(cols: u16, rows: u16, program: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::within(Path::new(env!("CARGO_MANIFEST_DIR")), (cols, rows), program, args, env)
+    }
+
+    /// The same in a folder.
+    pub fn within(folder: &Path, (cols, rows): (u16, u16), program: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         let pair = native_pty_system().openpty(size(cols, rows)).expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(program);
         command.args(args);
-        command.cwd(env!("CARGO_MANIFEST_DIR"));
+        command.cwd(folder);
         for (name, value) in
             [("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8")].iter().chain(env)
         {
@@ -85,8 +113,12 @@ impl Terminal {
         let began = Instant::now();
         let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
-        let seen =
-            Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(cells(rows), cells(cols), 0), bytes: Vec::new(), last: Instant::now() }));
+        let seen = Arc::new(Mutex::new(Seen {
+            parser: vt100::Parser::new(cells(rows), cells(cols), 0),
+            bytes: Vec::new(),
+            times: Vec::new(),
+            last: Instant::now(),
+        }));
         let keyboard = Arc::new(Mutex::new(pair.master.take_writer().expect("a keyboard")));
         let mut screen = pair.master.try_clone_reader().expect("a screen");
         let (seen_by_thread, answers) = (seen.clone(), keyboard.clone());
@@ -100,6 +132,8 @@ impl Terminal {
                 seen.parser.process(&buffer[..n]);
                 seen.bytes.extend_from_slice(&buffer[..n]);
                 seen.last = Instant::now();
+                let count = seen.bytes.len();
+                seen.times.push((began.elapsed(), count));
                 // As terminals do, it says that all is well when it is asked.
                 if buffer[..n].windows(4).any(|w| w == b"\x1b[5n") {
                     let _ = answers.lock().expect("as above").write_all(b"\x1b[0n");
@@ -117,6 +151,20 @@ impl Terminal {
     /// Everything that was written, escape sequences and all.
     pub fn bytes(&self) -> Vec<u8> {
         self.seen.lock().expect("as above").bytes.clone()
+    }
+
+    /// When which part of it came, as text; whole characters only.
+    pub fn pieces(&self) -> Vec<(Duration, String)> {
+        let seen = self.seen.lock().expect("as above");
+        let mut from = 0;
+        let mut out = Vec::new();
+        for (at, to) in &seen.times {
+            let part = &seen.bytes[from..*to];
+            let whole = std::str::from_utf8(part).map_or_else(|e| e.valid_up_to(), str::len);
+            out.push((*at, String::from_utf8_lossy(&part[..whole]).into_owned()));
+            from += whole;
+        }
+        out
     }
 
     /// Whether the text cursor is hidden, and whether the alternate screen is shown.

@@ -48,6 +48,11 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
             put(buffer, area, 1, y, "▶", theme.style(Role::Accent));
         }
     }
+    // What the list has no room for, of the one that is selected.
+    if let Some(demo) = state.demos.get(state.demo) {
+        let line = text::clip(&format!("{}: {}", demo.title, demo.about), width.saturating_sub(7));
+        put(buffer, area, 6, area.height as usize - 1, &line, theme.style(Role::Accent));
+    }
     let y = TOP as usize + state.demos.len().min(rows) + 1;
     put(buffer, area, 3, y, &state.keys.key(crate::tui::commands::Action::OpenCase), theme.style(Role::Key));
     put(buffer, area, 6, y, "open a case file of your own …", theme.style(Role::Text));

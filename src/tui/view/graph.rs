@@ -2,7 +2,7 @@
 
 use super::{open_frame, paint, put, strip, title};
 use crate::session::words::number;
-use crate::session::{Cell, Load, Row, Sign};
+use crate::session::{Cell, Load, Proposal, Row, Sign, Standing};
 use crate::tui::layout::{Panes, graph_rows};
 use crate::tui::lines::Line;
 use crate::tui::state::{Pane, State};
@@ -121,7 +121,7 @@ fn draw_line(state: &State, line: Line, area: Rect, y: usize, columns: &Columns,
             if state.graph.bookmarks.contains(&at) {
                 put(buffer, area, columns.gutter, y, "⚑", theme.style(Role::Warn));
             }
-            error(state, row, shown, area, y, columns, buffer);
+            error(state, at, row, shown, area, y, columns, buffer);
         }
         Line::Fold(from, to) => {
             let rows = &sheet.rows[from..=to.min(sheet.rows.len() - 1)];
@@ -220,13 +220,20 @@ fn bar(state: &State, error: f32, area: Rect, y: usize, columns: &Columns, buffe
     put(buffer, area, columns.error + 1, y, &text::bar(level, room), state.theme.heat(level));
 }
 
-fn error(state: &State, row: &Row, shown: Sign, area: Rect, y: usize, columns: &Columns, buffer: &mut Buffer) {
+#[allow(clippy::too_many_arguments)]
+fn error(state: &State, at: usize, row: &Row, shown: Sign, area: Rect, y: usize, columns: &Columns, buffer: &mut Buffer) {
     if shown == Sign::Unchecked && columns.error_width > 0 {
         let why = if row.why.is_empty() { "unchecked" } else { &row.why };
         put(buffer, area, columns.error + 1, y, &text::clip(why, columns.error_width - 1), state.theme.style(Role::Warn));
         return;
     }
-    let Some(error) = row.isolated else { return };
+    // Of a mended region, the error that its edit left.
+    let mended = || {
+        let suspect = (shown == Sign::Repaired).then(|| state.suspect_at(at)).flatten()?;
+        let accepted = |p: &&Proposal| p.suspect == suspect && p.standing == Standing::Accepted;
+        state.snapshot.proposals.iter().find(accepted)?.region.map(|(_, after)| after)
+    };
+    let Some(error) = mended().or(row.isolated) else { return };
     bar(state, error, area, y, columns, buffer);
     if columns.error_width > 12 && crate::tui::update::calls(shown) {
         put(buffer, area, columns.error + 8, y, &text::clip(&number(error), 7), state.theme.style(Role::Text));

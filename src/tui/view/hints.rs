@@ -14,21 +14,21 @@ pub fn next(state: &State) -> String {
     let snap = &state.snapshot;
     let key = |a: Action| state.keys.key(a);
     if matches!(snap.source, Load::Loading) || matches!(snap.target, Load::Loading) {
-        return "Two models of one network are being read: the source as it was, the target as a converter left it.".into();
+        return "Two models are read: the source as it was, the target a converter made of it.".into();
     }
     if let Some(work) = &snap.work {
         return match work.name {
-            "comparing images" => "Both models run on the same images; those on which their labels differ are flips.".into(),
+            "comparing images" => "Both run on the same images; where their labels differ, an image is flipped.".into(),
             "running the target again" => "The repair is in the model and in the log. Now all images are run again.".into(),
             name if name.starts_with("trying") => "Each repair is tried on some images before you are asked about it.".into(),
-            _ => "Each region of the target runs alone on the source's values: only where an error arises, one shows.".into(),
+            _ => "Each region runs alone on the source's values: an error shows where it arises.".into(),
         };
     }
     let accepted = snap.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
     match state.proposal().map(|p| &p.standing) {
         _ if accepted && snap.images.flipped == 0 && snap.unsaved => {
             format!(
-                "All labels agree. {} saves the repaired model beside the target, {} takes the repair back.",
+                "All labels agree. {} saves the model beside the target, {} takes the repair back.",
                 key(Action::Save),
                 key(Action::Undo)
             )
@@ -36,11 +36,9 @@ pub fn next(state: &State) -> String {
         _ if accepted && snap.images.flipped == 0 => {
             format!("Done and saved. {} leaves, {} goes back to the list.", key(Action::Quit), key(Action::Demos))
         }
-        Some(Standing::Open) => format!(
-            "± marks the region that introduces the error. Read the proposal, then {} accepts it, {} rejects it.",
-            key(Action::Accept),
-            key(Action::Reject)
-        ),
+        Some(Standing::Open) => {
+            format!("± marks the region at fault, its repair is below: {} accepts, {} rejects.", key(Action::Accept), key(Action::Reject))
+        }
         Some(_) => format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo)),
         None if snap.findings.is_some() && state.suspect_count() == 0 => {
             format!("Nothing is wrong here: every region is at the floor. {} unfolds all of them.", key(Action::FoldAll))

@@ -24,7 +24,9 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         inner = Rect::new(inner.x, inner.y + 1, inner.width, inner.height.saturating_sub(1));
     }
     let Some(flip) = state.flip() else {
-        let text = if images.done == 0 {
+        let text = if state.snapshot.does_not_run.is_some() {
+            "the target does not run: there is no label to compare"
+        } else if images.done == 0 {
             "images are compared as soon as both models are loaded"
         } else if images.done < images.of {
             "no label differs so far"

@@ -3,7 +3,7 @@
 use super::put;
 use crate::session::Tone;
 use crate::tui::commands::{Action, offered};
-use crate::tui::state::{Overlay, State};
+use crate::tui::state::{Overlay, Screen, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
@@ -32,7 +32,13 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, 1, 0, &text::clip(&toast.text, (area.width as usize).saturating_sub(2)), theme.style(tone(toast.tone)));
         return None;
     }
-    let width = |action: &Action| text::width(&state.keys.key(*action)) + 1 + text::width(action.spec().short);
+    // In the list of demonstrations the same key opens one.
+    let word = |action: &Action| match (action, state.screen) {
+        (Action::Details, Screen::Demos) => "open",
+        (Action::OpenCase, Screen::Demos) => "own case",
+        _ => action.spec().short,
+    };
+    let width = |action: &Action| text::width(&state.keys.key(*action)) + 1 + text::width(word(action));
     let offered = offered(state);
     // Help and the palette are there on the narrowest screen.
     let last = [Action::Palette, Action::Help, Action::Quit];
@@ -46,7 +52,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         }
         let possible = action.possible(state).is_ok();
         x = put(buffer, area, x, 0, &key, theme.style(if possible { Role::Key } else { Role::Faint }));
-        x = put(buffer, area, x + 1, 0, action.spec().short, theme.style(if possible { Role::Text } else { Role::Faint })) + 2;
+        x = put(buffer, area, x + 1, 0, word(&action), theme.style(if possible { Role::Text } else { Role::Faint })) + 2;
     }
     None
 }

@@ -47,7 +47,7 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         };
         out.push(Line::styled(crate::tui::text::clip(&format!("{sign}{text}"), columns), theme.style(role)));
     }
-    out.push(Line::from(evidence(theme, proposal, "     ")));
+    out.push(Line::from(evidence(theme, proposal, if columns < 90 { "   " } else { "     " })));
     let equivalents = suspect.map_or(&[][..], |s| &s.equivalents);
     if !equivalents.is_empty() {
         let names: Vec<&str> = equivalents.iter().map(|k| k.id()).collect();
@@ -128,7 +128,7 @@ pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'sta
         part("flipped", format!("{before} → {after}"), if after < before { Role::Good } else { Role::Warn }, format!(" of {before} tried"));
     }
     match p.breaks {
-        Some((0, of)) => part("breaks", "none".into(), Role::Good, format!(" of {of} that agreed")),
+        Some((0, of)) => part("breaks", "none".into(), Role::Good, format!(" of {of}")),
         Some((n, of)) => part("breaks", n.to_string(), Role::Bad, format!(" of {of} that agreed")),
         None => {}
     }

@@ -16,7 +16,8 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
     let width = area.width as usize;
     let broken = snap.images.flips.iter().filter(|f| f.broken).count();
     let broken = if broken == 0 { "none newly broken".to_string() } else { format!("{broken} newly broken") };
-    let text = format!("{} → {} of {} flipped; {broken}", snap.images.at_start, snap.images.flipped, snap.images.done);
+    let left = if snap.images.flipped == 0 { ": all labels agree" } else { "" };
+    let text = format!("{} → {} of {} flipped{left}; {broken}", snap.images.at_start, snap.images.flipped, snap.images.done);
     put(buffer, area, 0, 0, &text, theme.style(Role::Good));
     for (i, decision) in decided.iter().enumerate() {
         let p = &decision.proposal;
