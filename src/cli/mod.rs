@@ -91,9 +91,9 @@ pub fn failed(error: &anyhow::Error, common: &Common) -> ExitCode {
     if common.json {
         let _ = print_json(&FailureReport { error: failure });
     } else {
-        // Messages name files and nodes: line by line, so that none of them moves the cursor.
+        // Messages name files and nodes: line by line, so that none of them moves the cursor, and indented, so that none begins a line.
         let lines: Vec<_> = failure.message.lines().map(crate::model::harmless).collect();
-        eprintln!("error: {}", lines.join("\n"));
+        eprintln!("error: {}", lines.join("\n  "));
     }
     ExitCode::from(FAILED)
 }

@@ -2,7 +2,7 @@
 
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
-use crate::model::{Model, NodeExt, NodeId, type_name};
+use crate::model::{Model, NodeExt, NodeId, harmless, type_name};
 use crate::run::Value;
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
@@ -100,11 +100,11 @@ impl NodeReport {
                 Some(id) => id,
                 None => {
                     let known = model.nodes().map(|(_, n)| n.label());
-                    let near = crate::dataset::nearest_word(name, known).map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
-                    bail!("there is no node '{name}'{near}");
+                    let near = crate::dataset::nearest_word(name, known).map(|n| format!("; did you mean '{}'?", harmless(n)));
+                    bail!("there is no node '{}'{}", harmless(name), near.unwrap_or_default());
                 }
             },
-            many => bail!("{} nodes are called '{name}'; give the first output of one", many.len()),
+            many => bail!("{} nodes are called '{}'; give the first output of one", many.len(), harmless(name)),
         };
         let node = model.node(id);
         let domain = if node.domain_name().is_empty() { "ai.onnx" } else { node.domain_name() };
