@@ -8,6 +8,7 @@ mod elementwise;
 mod fold;
 mod graph;
 mod shape;
+mod subgraph;
 mod types;
 mod weights;
 
@@ -186,7 +187,7 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
             }
         }
     }
-    graph::source_subgraph(bench)
+    subgraph::source_subgraph(bench)
         .map(|remedy| (bench.error(bench.target(), &remedy), remedy))
         .into_iter()
         .filter(|(e, _)| *e <= bench.floor)

@@ -1,0 +1,322 @@
+//! The last resort: the source's own sub-graph in the place of a region, with layout adapters; and what it differs in.
+
+use super::constants::fresh_name;
+use super::shape::transpose_node;
+use super::{Bench, Remedy};
+use crate::localize::Kind;
+use crate::model::onnx::NodeProto;
+use crate::model::{Edit, NodeExt, ValueId};
+use crate::run::{OpId, Value};
+use std::collections::{HashMap, HashSet};
+
+/// The last resort: the source's ops of the region in the place of the target's, with Transposes and Reshapes where the layouts differ.
+pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
+    let target = bench.target();
+    let mut edits = Vec::new();
+    let mut values: HashMap<ValueId, String> = HashMap::new();
+    let mut needed: Vec<OpId> = Vec::new();
+    let mut open: Vec<ValueId> = Vec::new();
+    for (_, v) in &bench.checks {
+        let pair = bench.a.pair_of(*v)?;
+        open.push(bench.a.source().virtual_of(pair.source).map_or(pair.source, |(_, of)| of));
+    }
+    let checked: HashSet<ValueId> = bench.checks.iter().map(|(_, v)| *v).collect();
+    let first = bench.ops.iter().min().copied()?;
+    let anchor = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).min()?;
+    let mut seen: HashSet<ValueId> = HashSet::new();
+    let mut usable_names: HashSet<&str> = HashSet::new();
+    while let Some(s) = open.pop() {
+        if !seen.insert(s) || bench.reference().constant(s).is_some() {
+            continue;
+        }
+        // A value that the target has, made before the region.
+        let usable = partners_exact(bench, s)
+            .into_iter()
+            .find(|p| !checked.contains(p) && target.producer(*p).is_none_or(|x| x < anchor && (x < first || !bench.ops.contains(&x))));
+        if let Some(p) = usable {
+            usable_names.insert(bench.name(p));
+            let name = adapt(bench, p, s, &mut edits, target.op(anchor).made().next().map(|v| bench.name(v).to_string()))?;
+            values.insert(s, name);
+            continue;
+        }
+        let p = bench.reference().producer(s)?;
+        if !needed.contains(&p) {
+            needed.push(p);
+            open.extend(&bench.reference().op(p).data);
+        }
+        if needed.len() > 60 {
+            return None;
+        }
+    }
+    needed.sort();
+    let before = target.op(anchor).made().next().map(|v| bench.name(v).to_string());
+    for s in &needed {
+        let op = bench.reference().op(*s);
+        let mut node = op.proto().clone();
+        node.name = Some(fresh_name(bench, &format!("source_{}", bench.reference().label(*s))));
+        node.input = Vec::new();
+        for (slot, v) in op.inputs.iter().enumerate() {
+            let name = match v {
+                None => String::new(),
+                Some(v) => match (values.get(v), bench.reference().constant(*v)) {
+                    (Some(n), _) => n.clone(),
+                    (None, Some(c)) => {
+                        let name = fresh_name(bench, &format!("source_{}_{slot}", bench.reference().label(*s)));
+                        edits.push(Edit::AddInitializer { tensor: c.to_proto(&name) });
+                        name
+                    }
+                    (None, None) => return None,
+                },
+            };
+            node.input.push(name);
+        }
+        node.output = op
+            .outputs
+            .iter()
+            .map(|v| v.map_or_else(String::new, |v| fresh_name(bench, &format!("source_{}", bench.reference().model().index().name(v)))))
+            .collect();
+        for (v, name) in op.outputs.iter().zip(&node.output) {
+            if let Some(v) = v {
+                values.insert(*v, name.clone());
+            }
+        }
+        edits.push(Edit::InsertNode { before: before.clone(), node });
+    }
+    let mut ops = bench.ops.clone();
+    for (name, v) in &bench.checks {
+        let pair = bench.a.pair_of(*v)?;
+        let s = values.get(&pair.source)?.clone();
+        let producer = target.producer(*v)?;
+        let steps = layout_nodes(bench, &s, name, bench.a.source().values(pair.source)?[0].shape(), &pair.layout);
+        // The old maker keeps its other outputs and loses this name.
+        let mut node = target.model().node(target.op(producer).node).clone();
+        let place = node.output.iter().position(|o| o == name)?;
+        if node.output.len() > 1 {
+            return None;
+        }
+        node.output[place] = fresh_name(bench, &format!("{name}_unused"));
+        edits.push(Edit::ReplaceNode { node: bench.key(producer), with: node.clone() });
+        for (node, constants) in steps {
+            edits.extend(constants.into_iter().map(|tensor| Edit::AddInitializer { tensor }));
+            edits.push(Edit::InsertNode { before: next_key(bench, producer), node });
+        }
+        edits.push(Edit::RemoveNode { node: node.output[place].clone() });
+        if !ops.contains(&producer) {
+            ops.push(producer);
+        }
+    }
+    // Nodes whose values nobody reads any more go as well, the last ones first.
+    let mut gone: HashSet<OpId> = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).collect();
+    let mut old: Vec<OpId> = target.op_ids().filter(|id| *id < *gone.iter().max().unwrap_or(id)).collect();
+    old.reverse();
+    for id in old {
+        let op = target.op(id);
+        let unread = op.made().all(|v| {
+            !target.outputs().contains(&v) && !usable_names.contains(bench.name(v)) && target.consumers(v).iter().all(|c| gone.contains(c))
+        });
+        if unread && !gone.contains(&id) {
+            gone.insert(id);
+            edits.push(Edit::RemoveNode { node: bench.key(id) });
+        }
+    }
+    let words = format!("the source's sub-graph of {} nodes in the place of this region", needed.len());
+    let kind = difference(bench, &needed);
+    let mut remedy = Remedy::new(kind, Edit::All(edits), words);
+    remedy.equivalents.extend(Some(Kind::CgOther).filter(|k| *k != kind));
+    remedy.ops = ops;
+    remedy.safe = false;
+    Some(remedy)
+}
+
+fn next_key(bench: &Bench<'_>, id: OpId) -> Option<String> {
+    let model = bench.target().model();
+    let node = bench.target().op(id).node;
+    model.index().nodes().find(|n| n.0 == node.0 + 1).and_then(|n| model.node(n).output.iter().find(|o| !o.is_empty()).cloned())
+}
+
+/// Target values that stand for exactly this source value.
+pub(super) fn partners_exact(bench: &Bench<'_>, s: ValueId) -> Vec<ValueId> {
+    bench.a.pairs.iter().filter(|p| p.source == s && p.error <= bench.a.tau()).map(|p| p.target).collect()
+}
+
+/// A target value turned into the source's layout; gives the name to read.
+fn adapt(bench: &Bench<'_>, target: ValueId, source: ValueId, edits: &mut Vec<Edit>, before: Option<String>) -> Option<String> {
+    let pair = bench.a.pairs.iter().find(|p| p.target == target && p.source == source)?;
+    let shape = bench.a.source().values(source)?.first()?.shape().to_vec();
+    let mut at = bench.name(target).to_string();
+    if !pair.layout.is_flat()
+        && let Some(perm) = full_perm(&shape, &pair.layout)
+    {
+        let mut back = vec![0i64; perm.len()];
+        perm.iter().enumerate().for_each(|(i, p)| back[*p as usize] = i as i64);
+        let name = fresh_name(bench, &format!("{}_as_source", bench.name(target)));
+        edits.push(Edit::InsertNode { before, node: transpose_node(&at, &name, &back) });
+        return Some(name);
+    }
+    let mut step = |at: &mut String, node: NodeProto| {
+        *at = node.output[0].clone();
+        edits.push(Edit::InsertNode { before: before.clone(), node });
+    };
+    let permuted: Vec<usize> = pair.layout.perm.iter().map(|p| pair.layout.split[*p]).collect();
+    if !pair.layout.is_flat() {
+        if permuted != pair.layout.shape {
+            let (node, tensor) = reshape_node(bench, &at, &format!("{at}_split"), &permuted);
+            step(&mut at, node);
+            edits_insert_first(edits, tensor);
+        }
+        let mut back = vec![0i64; pair.layout.perm.len()];
+        pair.layout.perm.iter().enumerate().for_each(|(i, p)| back[*p] = i as i64);
+        let name = fresh_name(bench, &format!("{}_as_source", bench.name(target)));
+        let node = transpose_node(&at, &name, &back);
+        at = name;
+        edits.push(Edit::InsertNode { before: before.clone(), node });
+    }
+    let now = if pair.layout.is_flat() { pair.layout.shape.clone() } else { pair.layout.split.clone() };
+    if now != shape {
+        let (node, tensor) = reshape_node(bench, &at, &format!("{at}_shaped"), &shape);
+        at = node.output[0].clone();
+        edits_insert_first(edits, tensor);
+        edits.push(Edit::InsertNode { before, node });
+    }
+    Some(at)
+}
+
+fn edits_insert_first(edits: &mut Vec<Edit>, tensor: crate::model::onnx::TensorProto) {
+    edits.insert(0, Edit::AddInitializer { tensor });
+}
+
+/// The permutation of all axes that a layout amounts to, where the number of axes stays: one Transpose then does.
+fn full_perm(source: &[usize], layout: &crate::align::Layout) -> Option<Vec<i64>> {
+    if source.len() != layout.shape.len() {
+        return None;
+    }
+    let long: Vec<usize> = (0..source.len()).filter(|i| source[*i] != 1).collect();
+    let mut short = (0..source.len()).filter(|i| source[*i] == 1);
+    if layout.split.len() == source.len() && layout.split == source {
+        return Some(layout.perm.iter().map(|p| *p as i64).collect());
+    }
+    if layout.split.len() != long.len() {
+        return None;
+    }
+    let mut moved = layout.perm.iter().map(|p| long[*p]);
+    let perm: Option<Vec<usize>> = layout.shape.iter().map(|d| if *d == 1 { short.next() } else { moved.next() }).collect();
+    let perm = perm?;
+    perm.iter().zip(&layout.shape).all(|(p, d)| source[*p] == *d).then(|| perm.iter().map(|p| *p as i64).collect())
+}
+
+fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -> (NodeProto, crate::model::onnx::TensorProto) {
+    let output = fresh_name(bench, output);
+    let constant = fresh_name(bench, &format!("{output}_shape"));
+    // The batch is left to whoever runs the model: 0 copies it.
+    let dims = shape.iter().enumerate().map(|(i, d)| if i == 0 && *d == 1 && shape.len() > 1 { 0 } else { *d as i64 }).collect();
+    let tensor = Value::from_i64(&[shape.len()], dims).to_proto(&constant);
+    let node = NodeProto {
+        input: vec![input.into(), constant],
+        output: vec![output.clone()],
+        name: Some(output),
+        op_type: Some("Reshape".into()),
+        ..NodeProto::default()
+    };
+    (node, tensor)
+}
+
+/// Nodes that lay a source value out as the target has it, the last one making `output`.
+fn layout_nodes(
+    bench: &Bench<'_>,
+    input: &str,
+    output: &str,
+    shape: &[usize],
+    layout: &crate::align::Layout,
+) -> Vec<(NodeProto, Vec<crate::model::onnx::TensorProto>)> {
+    let mut out = Vec::new();
+    let mut at = input.to_string();
+    if !layout.is_flat()
+        && let Some(perm) = full_perm(shape, layout)
+    {
+        return vec![(transpose_node(&at, output, &perm), Vec::new())];
+    }
+    if layout.is_flat() && layout.shape == shape {
+        let node = NodeProto {
+            input: vec![at],
+            output: vec![output.into()],
+            name: Some(fresh_name(bench, &format!("{output}_same"))),
+            op_type: Some("Identity".into()),
+            ..NodeProto::default()
+        };
+        return vec![(node, Vec::new())];
+    }
+    if !layout.is_flat() {
+        if layout.split != shape {
+            let (node, tensor) = reshape_node(bench, &at, &format!("{output}_split"), &layout.split);
+            at = node.output[0].clone();
+            out.push((node, vec![tensor]));
+        }
+        let name = fresh_name(bench, &format!("{output}_as_target"));
+        let perm: Vec<i64> = layout.perm.iter().map(|p| *p as i64).collect();
+        out.push((transpose_node(&at, &name, &perm), Vec::new()));
+        at = name;
+    }
+    let (mut node, tensor) = reshape_node(bench, &at, output, &layout.shape);
+    node.output = vec![output.to_string()];
+    node.name = Some(fresh_name(bench, &format!("{output}_laid_out")));
+    out.push((node, vec![tensor]));
+    out
+}
+
+/// What the source's sub-graph differs in from the region whose place it takes, as far as structure says.
+fn difference(bench: &Bench<'_>, needed: &[OpId]) -> Kind {
+    let one = |id: &OpId| bench.reference().op(*id).proto();
+    let makers: Vec<OpId> = bench.checks.iter().filter_map(|(_, v)| bench.target().producer(*v)).collect();
+    if let ([theirs], [mine]) = (needed, &makers[..]) {
+        let (theirs, mine) = (one(theirs), bench.target().op(*mine).proto());
+        let group = |n: &NodeProto| n.int("group").unwrap_or(1);
+        if theirs.op_type() == "Conv" && mine.op_type() == "Conv" && group(theirs) != group(mine) {
+            return Kind::LhGroup;
+        }
+    }
+    let found = bench.checks.iter().find_map(|(_, v)| {
+        let s = bench.a.pair_of(*v)?.source;
+        let s = bench.a.source().virtual_of(s).map_or(s, |(_, of)| of);
+        first_difference(bench, *v, s, true, 20)
+    });
+    found.unwrap_or(Kind::CgOther)
+}
+
+/// Upward from two values that should be the same, through operators of the same types, to where the sides part. `None` where they do not.
+fn first_difference(bench: &Bench<'_>, t: ValueId, s: ValueId, checked: bool, depth: u32) -> Option<Kind> {
+    let origin = |v: ValueId| bench.a.source().origin(v);
+    if let Some(pair) = bench.a.pair_of(t).filter(|_| !checked) {
+        if origin(pair.source) == origin(s) {
+            return None;
+        }
+        return Some(if is_skipped(bench, pair.source, s) { Kind::CgMissing } else { Kind::CgRewired });
+    }
+    let (mine, theirs) = (bench.target().producer(t)?, bench.reference().producer(s)?);
+    let (mine, theirs) = (bench.target().op(mine), bench.reference().op(theirs));
+    if depth == 0 {
+        return None;
+    }
+    if mine.op_type() == theirs.op_type() && mine.data.len() == theirs.data.len() {
+        return mine.data.iter().zip(&theirs.data).find_map(|(t, s)| first_difference(bench, *t, *s, false, depth - 1));
+    }
+    // The source has one more operator here: what it reads is what the target makes.
+    let goes_on = |s: &ValueId| bench.reference().producer(*s).is_some_and(|p| bench.reference().op(p).op_type() == mine.op_type());
+    Some(if theirs.data.iter().any(goes_on) { Kind::CgMissing } else { Kind::CgOther })
+}
+
+/// Whether `s` is made from `from` by one operator, or a short chain of them, which the target passes over.
+fn is_skipped(bench: &Bench<'_>, from: ValueId, s: ValueId) -> bool {
+    let origin = |v: ValueId| bench.a.source().origin(v);
+    let mut at = s;
+    for _ in 0..4 {
+        let Some(op) = bench.reference().producer(at).map(|p| bench.reference().op(p)) else { return false };
+        if op.data.iter().any(|v| origin(*v) == origin(from)) {
+            return true;
+        }
+        match op.data[..] {
+            [only] => at = only,
+            _ => return false,
+        }
+    }
+    false
+}
