@@ -71,6 +71,36 @@ fn the_first_suspect_names_the_place_of_a_fault() {
 }
 
 #[test]
+fn the_ranking_of_the_paper_orders_suspects_and_regions() {
+    let case = root().join("cases/3-inception-two-faults/case.toml");
+    let found = fixcon(&["localize", "--ranking", "kruskal-wallis"], &case, "0");
+    assert_eq!(found["ranking"], "kruskal-wallis");
+    assert_eq!(found["ranking_images"], serde_json::json!([15, 15]));
+    // Shares that activations of onnxruntime and scipy.stats.kruskal give for the same images; rounding may move an element.
+    for (node, wanted) in [("/m3/c/c.1/c.1.0/Conv", 105.0 / 512.0), ("/m3/Concat", 112.0 / 2176.0), ("/fc/Gemm", 0.1)] {
+        let region = found["regions"].as_array().and_then(|r| r.iter().find(|r| names(&r["target"]).last() == Some(&node)));
+        let share = region.and_then(|r| r["significant"].as_f64()).expect("it was tested");
+        assert!((share - wanted).abs() < 0.005, "{node}: {share}, not {wanted}");
+    }
+    let shares: Vec<f64> = found["suspects"].as_array().into_iter().flatten().filter_map(|s| s["significant"].as_f64()).collect();
+    assert!(shares.len() == 2 && shares[0] >= shares[1], "{shares:?}");
+    // The table lists clean regions, too, the largest share first.
+    let mut command = Command::cargo_bin("fixcon").expect("the program is built");
+    let output = command.args(["localize", "--ranking", "kruskal-wallis", "--case"]).arg(&case).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let table = text.lines().skip_while(|l| !l.starts_with("ranking  Kruskal-Wallis, 15 flipped against 15 agreeing"));
+    let rows: Vec<f64> = table.filter_map(|l| l.trim_end().strip_suffix(" %")?.rsplit(' ').next()?.parse().ok()).collect();
+    assert!(rows.len() == 20 && rows.is_sorted_by(|x, y| x >= y) && rows[0] > 20.0, "{text}");
+}
+
+#[test]
+fn without_flips_there_is_no_ranking_and_it_is_said() {
+    let found = fixcon(&["localize", "--ranking", "kruskal-wallis"], &root().join("cases/8-mobilenet-clean-torch/case.toml"), "0");
+    assert_eq!(found["ranking"], "splice");
+    assert!(names(&found["notes"]).iter().any(|n| n.contains("0 flipped")), "{}", found["notes"]);
+}
+
+#[test]
 fn repairs_reach_zero_flips_and_replay_to_the_same_digest_on_one_thread_and_on_two() {
     let folder = tempfile::tempdir().expect("a folder");
     let chosen = ["1-mobilenet-pads", "3-inception-two-faults", "5-resnet-unloadable", "4-vit-preprocessing", "13-inception-layout"];

@@ -5,6 +5,7 @@ mod catalogue;
 mod golden;
 pub mod inject;
 mod input;
+mod ranking;
 pub mod remedy;
 mod splice;
 mod suspects;
@@ -12,6 +13,7 @@ mod trial;
 
 pub use catalogue::{Category, Kind};
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
+pub use ranking::{Ranking, Significance};
 pub use remedy::{Found, Remedy};
 
 use crate::align::{Alignment, Feed as Given, Hints, Pair, Precision, Reference, Region, Verdict, align};
@@ -90,6 +92,8 @@ pub struct Findings {
     pub threshold: f32,
     /// Things the user should know that are no suspects: precision, unchecked operators, ties.
     pub notes: Vec<String>,
+    /// What the paper's test says of the regions, where suspects are ranked by it.
+    pub significance: Option<Significance>,
 }
 
 /// A pair of models with the images, ready to be looked into.
@@ -127,11 +131,13 @@ pub struct LocalizeOptions {
     pub hints: Hints,
     /// Whether to look for edits that mend the suspects.
     pub diagnose: bool,
+    /// How suspects are ordered.
+    pub ranking: Ranking,
 }
 
 impl Default for LocalizeOptions {
     fn default() -> Self {
-        Self { images: 2, splice: 8, hints: Hints::default(), diagnose: true }
+        Self { images: 2, splice: 8, hints: Hints::default(), diagnose: true, ranking: Ranking::default() }
     }
 }
 
@@ -211,13 +217,26 @@ pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wa
         splice::weigh(subject, &aligned, &chosen, &mut suspects, options.splice, watch);
     }
     suspects::rank(&mut suspects, &regions);
+    let significance = match options.ranking {
+        Ranking::Splice => None,
+        Ranking::KruskalWallis => match ranking::test(subject, &aligned, watch)? {
+            Ok(found) => {
+                ranking::order(&mut suspects, &found);
+                Some(found)
+            }
+            Err(why) => {
+                notes.push(format!("no ranking by Kruskal-Wallis: {why}; suspects are ranked by the splice test"));
+                None
+            }
+        },
+    };
     let failing = !aligned.failures().is_empty() || !subject.refused.is_empty() || subject.unloadable.is_some();
     let outcome = match (failing, suspects.is_empty()) {
         (true, _) => Outcome::Unloadable,
         (false, true) => Outcome::Clean,
         (false, false) => Outcome::Faulty,
     };
-    Ok(Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes })
+    Ok(Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes, significance })
 }
 
 /// What rounding alone makes, and where suspicion begins. Measured on the pair: most regions of any pair are clean.
