@@ -10,6 +10,10 @@ use fixcon::run::{Network, Plan, RunError, RunOptions, Runner, Runtime, Unwatche
 use ndarray::{Array2, ArrayD, Axis};
 use std::time::Instant;
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn by_nodes(network: &Network, inputs: &[Value]) -> Result<Vec<Value>, RunError> {
     let mut outputs: Vec<Option<Value>> = vec![None; network.outputs().len()];
     let mut failed = None;

@@ -174,13 +174,18 @@ pub fn align<'a>(
     let given: Vec<_> = feeds.iter().map(|f| (f.values.clone(), f.partner.clone())).collect();
     let mut walk = Walk::start(target, source, &given, tau, hints);
     walk.run();
+    tracing::debug!(pairs = walk.pairs.len(), "walked");
     walk.resynchronise();
+    tracing::debug!(pairs = walk.pairs.len(), "resynchronised");
     if walk.pairs.values().any(|k| matches!(k.kind, PairKind::Inferred(_))) {
         walk.measure();
         walk.drop_needless();
         walk.measure();
     }
-    let (pairs, regions) = walk.finish(&walk.accumulated(&given));
+    tracing::debug!("measured");
+    let accumulated = walk.accumulated(&given);
+    tracing::debug!("run plainly");
+    let (pairs, regions) = walk.finish(&accumulated);
     Ok(Alignment { walk, pairs, regions })
 }
 

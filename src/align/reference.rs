@@ -74,7 +74,12 @@ impl<'a> Reference<'a> {
             let op = network.op(id);
             let mut made: Vec<Vec<Value>> = Vec::new();
             for image in 0..images.len() {
-                let results = network.eval(id, |v| out.values[v.0 as usize].as_ref().and_then(|x| x.get(image)))?;
+                let results = match network.eval(id, |v| out.values[v.0 as usize].as_ref().and_then(|x| x.get(image))) {
+                    Ok(results) => results,
+                    // What nothing reads may fail.
+                    Err(_) if !op.live => break,
+                    Err(why) => return Err(why),
+                };
                 for (slot, value) in results.into_iter().enumerate() {
                     if made.len() <= slot {
                         made.push(Vec::new());
@@ -82,7 +87,7 @@ impl<'a> Reference<'a> {
                     made[slot].push(value);
                 }
             }
-            for (v, values) in op.made().zip(made) {
+            for (v, values) in op.made().zip(made).filter(|(_, values)| values.len() == images.len()) {
                 let origin = match op.data.first() {
                     Some(first) if moves(op.op_type()) => out.origin[first.0 as usize],
                     _ => v,

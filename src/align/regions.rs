@@ -27,7 +27,7 @@ impl Walk<'_> {
                 self.log.push(format!("'{}' needs no correction", self.target.model().index().name(v)));
                 self.unpair(v);
                 if let Some(c) = self.computed.get(&v).cloned() {
-                    self.fed.insert(v, c);
+                    self.feed(v, c);
                 }
             }
         }
@@ -150,13 +150,16 @@ impl Walk<'_> {
         let accumulated = outputs.iter().filter_map(|i| plain.get(&pairs[*i].target).copied()).reduce(f32::max);
         let failing = target.iter().find_map(|id| self.failed.get(id));
         let waits = target.iter().any(|id| self.target.op(*id).data.iter().any(|v| !self.fed.contains_key(v)));
+        let unread = target.iter().all(|id| !self.target.is_live(*id));
         let shapes_only = outputs.is_empty() && target.iter().all(|id| self.target.op(*id).made().all(|v| !self.live.contains(&v)));
         let (verdict, why) = match (failing, isolated) {
             (Some(why), _) => (Verdict::Unchecked, Some(why.to_string())),
             (None, None) if shapes_only => (Verdict::Clean, None),
             (None, None) => (
                 Verdict::Unchecked,
-                Some(if waits {
+                Some(if unread {
+                    "nothing reads what it makes".into()
+                } else if waits {
                     "it waits for a node that does not run".into()
                 } else {
                     "nothing in the source stands for what it makes".into()

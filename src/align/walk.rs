@@ -43,6 +43,8 @@ pub(super) struct Walk<'a> {
     /// What the target made from what it was given. Kept for values that are not equal.
     pub computed: HashMap<ValueId, Vec<Value>>,
     pub failed: HashMap<OpId, RunError>,
+    /// Ops that were given something else since they were last run.
+    stale: HashSet<OpId>,
     /// Source origins that are paired, with the target values.
     pub claimed: HashMap<ValueId, BTreeSet<ValueId>>,
     /// Target values that depend on the image through anything but shapes.
@@ -72,6 +74,7 @@ impl<'a> Walk<'a> {
             fed: HashMap::new(),
             computed: HashMap::new(),
             failed: HashMap::new(),
+            stale: HashSet::new(),
             claimed: HashMap::new(),
             live: HashSet::new(),
             wrong_inputs: Vec::new(),
@@ -79,7 +82,7 @@ impl<'a> Walk<'a> {
             log: Vec::new(),
         };
         for (v, (values, partner)) in target.inputs().iter().zip(given) {
-            walk.fed.insert(*v, values.clone());
+            walk.feed(*v, values.clone());
             walk.live.insert(*v);
             if let Some((s, layout)) = partner {
                 walk.claimed.entry(source.origin(*s)).or_default().insert(*v);
@@ -92,6 +95,12 @@ impl<'a> Walk<'a> {
             }
         }
         walk
+    }
+
+    /// Gives a value to the ops that read it.
+    pub fn feed(&mut self, v: ValueId, values: Vec<Value>) {
+        self.stale.extend(self.target.consumers(v));
+        self.fed.insert(v, values);
     }
 
     /// Walks all nodes.
@@ -118,6 +127,7 @@ impl<'a> Walk<'a> {
 
     /// Runs one op and pairs what it makes.
     pub fn step(&mut self, id: OpId) {
+        self.stale.remove(&id);
         let op = self.target.op(id);
         let outputs: Vec<ValueId> = op.made().collect();
         let missing = op.data.iter().any(|v| !self.fed.contains_key(v));
@@ -136,6 +146,7 @@ impl<'a> Walk<'a> {
                         Some(known) if known.kind != PairKind::Equal => known.error = f32::INFINITY,
                         _ => {
                             self.unpair(v);
+                            self.stale.extend(self.target.consumers(v));
                             self.fed.remove(&v);
                         }
                     }
@@ -145,7 +156,8 @@ impl<'a> Walk<'a> {
                 let why = why.or_else(|| {
                     dangling.map(|v| RunError::new(format!("nothing makes its input '{}'", self.target.model().index().name(*v))))
                 });
-                if let Some(why) = why {
+                // What nothing reads may fail.
+                if let Some(why) = why.filter(|_| self.target.is_live(id)) {
                     self.failed.insert(id, why);
                 }
             }
@@ -185,7 +197,7 @@ impl<'a> Walk<'a> {
             None => {
                 self.unpair(v);
                 let close = self.close(&values, id, v);
-                self.fed.insert(v, values.clone());
+                self.feed(v, values.clone());
                 self.computed.insert(v, values);
                 if let Some(found) = close {
                     self.pair(v, found, PairKind::Inferred("the nearest value, and made of the same by the same operator".into()));
@@ -261,7 +273,7 @@ impl<'a> Walk<'a> {
         {
             error = worst_error(c, &fed);
         }
-        self.fed.insert(v, fed);
+        self.feed(v, fed);
         self.claimed.entry(self.source.origin(found.source)).or_default().insert(v);
         self.pairs.insert(v, Known { source: found.source, layout: found.layout, error, kind });
     }
@@ -476,11 +488,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Every isolated error anew, on the final values: what came before a later pair may have been judged on wrong inputs.
+    /// Isolated errors on the final values: what was judged on inputs that a later pair changed is run again.
     pub fn measure(&mut self) {
         for id in self.target.op_ids() {
             let op = self.target.op(id);
-            if op.data.iter().any(|v| !self.fed.contains_key(v)) {
+            if !self.stale.remove(&id) || op.data.iter().any(|v| !self.fed.contains_key(v)) {
                 continue;
             }
             let outputs: Vec<ValueId> = op.made().collect();
@@ -494,14 +506,15 @@ impl<'a> Walk<'a> {
                                 known.error = error;
                             }
                         } else {
-                            self.fed.insert(v, values.clone());
+                            self.feed(v, values.clone());
                         }
                         self.computed.insert(v, values);
                     }
                 }
-                Err(why) => {
+                Err(why) if self.target.is_live(id) => {
                     self.failed.insert(id, why);
                 }
+                Err(_) => {}
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::localize::remedy::Found;
 use crate::model::onnx::{TensorShapeProto, ValueInfoProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
 use crate::model::{Edit, ValueId};
 use crate::run::{Network, OpId, Unwatched, Value};
+use std::collections::HashSet;
 
 /// What the target is fed for alignment, and what is to be said of its input.
 pub(super) struct Chosen {
@@ -21,6 +22,15 @@ pub(super) struct Chosen {
     pub suspects: Vec<Suspect>,
     /// Remarks.
     pub notes: Vec<String>,
+}
+
+impl Chosen {
+    /// What the target is fed for another image: by the recipe that was chosen, or as the case says.
+    pub(super) fn inputs(&self, subject: &Subject<'_>, image: usize) -> Option<Vec<Value>> {
+        let side = self.recipe.as_ref().and_then(|recipe| side(subject, recipe));
+        let sides = subject.images.inputs(image, &[subject.source_feed, side.as_ref().unwrap_or(subject.target_feed)]);
+        sides.ok().and_then(|mut sides| sides.pop())
+    }
 }
 
 /// One way to feed the target.
@@ -44,16 +54,23 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
         return Chosen { given, recipe: None, suspects: Vec::new(), notes: Vec::new() };
     };
     let all = hypotheses(recipe, theirs);
-    let mut fed: Vec<(usize, Vec<Given>)> = Vec::new();
-    for (i, h) in all.iter().enumerate() {
-        let Some(given) = feed(subject, reference, images, &h.recipe) else { continue };
-        if score(subject.target, reference, &given, precision, hints) > 0 {
+    let fits = |given: &[Given]| score(subject.target, reference, given, precision, hints) > 0;
+    // One image refutes most of them.
+    for (h, first) in all.iter().zip(first_feeds(subject, reference, images[0], &all)) {
+        if first.is_some_and(|given| fits(&given))
+            && let Some(given) = feed(subject, reference, images, &h.recipe)
+            && (images.len() == 1 || fits(&given))
+        {
             return believed(subject, reference, h, recipe, theirs, given);
         }
-        // Kept for the slower comparison: the case's own recipe, and the source's.
-        if i == 0 || h.is_sources(recipe, theirs) {
-            fed.push((i, given));
-        }
+    }
+    // What is left for the slower comparison: the case's own recipe, and the source's.
+    let mut fed: Vec<(usize, Vec<Given>)> = Vec::new();
+    for (i, h) in all.iter().enumerate().filter(|(i, h)| *i == 0 || h.is_sources(recipe, theirs)) {
+        fed.extend(feed(subject, reference, images, &h.recipe).map(|given| (i, given)));
+    }
+    if let [(i, given)] = &fed[..] {
+        return believed(subject, reference, &all[*i], recipe, theirs, given.clone());
     }
     // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain, and among equals
     // with which the first fault can be explained.
@@ -205,14 +222,40 @@ fn tensors(subject: &Subject<'_>, images: &[usize]) -> Option<Vec<Vec<Value>>> {
     images.iter().map(|i| subject.images.inputs(*i, &[subject.source_feed, subject.target_feed]).ok().map(|mut s| s.remove(1))).collect()
 }
 
-/// What a recipe feeds the target on these images, whatever input it declares.
-fn feed(subject: &Subject<'_>, reference: &Reference<'_>, images: &[usize], recipe: &Recipe) -> Option<Vec<Given>> {
+/// A recipe as a side of its own, whatever input the target declares.
+fn side(subject: &Subject<'_>, recipe: &Recipe) -> Option<Feed> {
     let mut input = subject.target_feed.inputs.first()?.clone();
     input.dims = None;
-    let side = Feed { recipe: Some(recipe.clone()), inputs: vec![input] };
+    Some(Feed { recipe: Some(recipe.clone()), inputs: vec![input] })
+}
+
+/// What a recipe feeds the target on these images.
+fn feed(subject: &Subject<'_>, reference: &Reference<'_>, images: &[usize], recipe: &Recipe) -> Option<Vec<Given>> {
+    let side = side(subject, recipe)?;
     let values: Option<Vec<Vec<Value>>> =
         images.iter().map(|i| subject.images.inputs(*i, &[&side]).ok().map(|mut s| s.remove(0))).collect();
     Some(feeds_of(subject, reference, values?))
+}
+
+/// What each hypothesis feeds the target on the first image. The image is decoded once for a few of them together, not once for all: the
+/// likeliest come first and end the search.
+fn first_feeds<'a>(
+    subject: &'a Subject<'a>,
+    reference: &'a Reference<'a>,
+    image: usize,
+    all: &'a [Hypothesis],
+) -> impl Iterator<Item = Option<Vec<Given>>> + 'a {
+    let (first, others) = all.split_at(all.len().min(1));
+    std::iter::once(first).chain(others.chunks(8)).flat_map(move |some| {
+        let sides: Vec<Feed> = some.iter().filter_map(|h| side(subject, &h.recipe)).collect();
+        match subject.images.inputs(image, &sides.iter().collect::<Vec<_>>()) {
+            Ok(made) if made.len() == some.len() => {
+                made.into_iter().map(|values| Some(feeds_of(subject, reference, vec![values]))).collect::<Vec<_>>()
+            }
+            // One of them makes no tensor that the input takes: each by itself.
+            _ => some.iter().map(|h| feed(subject, reference, &[image], &h.recipe)).collect(),
+        }
+    })
 }
 
 /// Pairs inputs by position where their tensors are equal up to a layout.
@@ -250,14 +293,21 @@ fn from_source(subject: &Subject<'_>, reference: &Reference<'_>) -> Vec<Given> {
     out
 }
 
-/// How many of the target's first weighted nodes make what some node of the source makes.
+/// How many of the target's first weighted nodes make what some node of the source makes. First are those that read the input through no
+/// other weighted node: behind a wrong value nothing is right.
 fn score(target: &Network, reference: &Reference<'_>, given: &[Given], precision: Precision, hints: &Hints) -> usize {
+    let mut below: HashSet<ValueId> = HashSet::new();
     let mut seen = 0;
     let mut last = OpId(0);
     for id in target.op_ids() {
         let op = target.op(id);
-        let weighted = op.inputs.iter().flatten().filter_map(|v| target.constant(*v)).any(|c| c.is_float() && c.len() >= 16);
-        if weighted && matches!(op.op_type(), "Conv" | "MatMul" | "Gemm" | "ConvInteger" | "MatMulInteger") {
+        let weighted = op.inputs.iter().flatten().filter_map(|v| target.constant(*v)).any(|c| c.is_float() && c.len() >= 16)
+            && matches!(op.op_type(), "Conv" | "MatMul" | "Gemm" | "ConvInteger" | "MatMulInteger");
+        let behind = op.data.iter().any(|v| below.contains(v));
+        if weighted || behind {
+            below.extend(op.made());
+        }
+        if weighted && !behind {
             seen += 1;
             last = id;
             if seen == 3 {

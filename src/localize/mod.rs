@@ -10,6 +10,7 @@ pub mod remedy;
 mod splice;
 mod suspects;
 mod trial;
+mod verify;
 
 pub use catalogue::{Category, Kind};
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
@@ -123,7 +124,7 @@ pub struct Subject<'a> {
 /// How to look.
 #[derive(Debug, Clone)]
 pub struct LocalizeOptions {
-    /// How many images to align on.
+    /// How many images to look at: two are aligned on, the others then show what is silent on these.
     pub images: usize,
     /// How many flipped images to splice.
     pub splice: usize,
@@ -137,7 +138,7 @@ pub struct LocalizeOptions {
 
 impl Default for LocalizeOptions {
     fn default() -> Self {
-        Self { images: 2, splice: 8, hints: Hints::default(), diagnose: true, ranking: Ranking::default() }
+        Self { images: 8, splice: 8, hints: Hints::default(), diagnose: true, ranking: Ranking::default() }
     }
 }
 
@@ -172,34 +173,77 @@ impl Subject<'_> {
 /// When no image can be read or the source does not run; a target that does not run is a finding.
 pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Watch) -> Result<Findings, LocalizeError> {
     let probes = subject.probes(options.images.max(1));
-    let mut images: Vec<Vec<Value>> = Vec::new();
-    let mut used = Vec::new();
-    for index in probes {
-        watch.progress("reading images", images.len(), options.images);
-        match subject.images.inputs(index, &[subject.source_feed]) {
-            Ok(mut sides) => {
-                images.push(sides.remove(0));
-                used.push(index);
-            }
+    let (mut first, mut further) = (Vec::new(), Vec::new());
+    for image in probes {
+        if first.len() == ALIGNED {
+            further.push(image);
+            continue;
+        }
+        match subject.images.inputs(image, &[subject.source_feed]) {
+            Ok(_) => first.push(image),
             Err(DatasetError::Image { .. }) => {}
             Err(other) => return Err(other.into()),
         }
     }
+    loop {
+        match look(subject, options, &first, &further, watch)? {
+            Look::Done(findings) => return Ok(*findings),
+            // A fault was silent so far: the image that shows it is the first to align on, and no further ones are asked.
+            Look::Again(telling) => {
+                first.insert(0, telling);
+                first.truncate(ALIGNED);
+                further.clear();
+            }
+        }
+    }
+}
+
+/// Images that are aligned on: one finds the pairs, a second confirms them. Their values are all kept.
+const ALIGNED: usize = 2;
+
+/// What looking at some images gives.
+enum Look {
+    /// All there is to say.
+    Done(Box<Findings>),
+    /// A fault that is silent on these images shows on this one.
+    Again(usize),
+}
+
+/// Aligns on `first`, and holds the outcome against `further` images.
+fn look(
+    subject: &Subject<'_>,
+    options: &LocalizeOptions,
+    first: &[usize],
+    further: &[usize],
+    watch: &dyn Watch,
+) -> Result<Look, LocalizeError> {
+    let mut images: Vec<Vec<Value>> = Vec::new();
+    for index in first {
+        watch.progress("reading images", images.len(), first.len());
+        images.extend(subject.images.inputs(*index, &[subject.source_feed])?.pop());
+    }
     if images.is_empty() {
         return Err(DatasetError::Missing("no image can be read".into()).into());
     }
-    watch.progress("running the source", 0, 1);
+    phase(watch, "running the source");
     let reference = Reference::new(subject.source, &images).map_err(LocalizeError::Source)?;
     let stop = || if watch.cancelled() { Err(LocalizeError::Stopped) } else { Ok(()) };
     stop()?;
     let precision = Precision::of(subject.target).max(Precision::of(subject.source));
-    watch.progress("looking at the input", 0, 1);
-    let chosen = input::choose(subject, &reference, &used, precision, &options.hints);
+    phase(watch, "looking at the input");
+    let chosen = input::choose(subject, &reference, first, precision, &options.hints);
     stop()?;
-    watch.progress("aligning", 0, 1);
+    phase(watch, "aligning");
     let aligned = align(subject.target, &reference, &chosen.given, precision.tau(), &options.hints).map_err(LocalizeError::Source)?;
     stop()?;
     let (floor, threshold) = floor(&aligned, precision);
+    // What a low precision loses differs from image to image.
+    if precision == Precision::Float
+        && aligned.failures().is_empty()
+        && let Some(telling) = verify::telling(subject, &aligned, &chosen, further, watch)
+    {
+        return Ok(Look::Again(telling));
+    }
     let mut regions = aligned.regions.clone();
     for region in &mut regions {
         if region.verdict == Verdict::Clean && region.isolated.is_some_and(|e| e > threshold) {
@@ -211,11 +255,14 @@ pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wa
         notes.push(precision_note(&aligned, precision, floor));
     }
     let mut suspects = chosen.suspects.clone();
+    phase(watch, "diagnosing");
     suspects.extend(suspects::find(subject, &aligned, &regions, threshold, precision, options.diagnose, watch));
     stop()?;
+    phase(watch, "weighing suspects");
     if options.splice > 0 && !suspects.is_empty() {
         splice::weigh(subject, &aligned, &chosen, &mut suspects, options.splice, watch);
     }
+    tracing::debug!("localised");
     suspects::rank(&mut suspects, &regions);
     let significance = match options.ranking {
         Ranking::Splice => None,
@@ -236,7 +283,14 @@ pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wa
         (false, true) => Outcome::Clean,
         (false, false) => Outcome::Faulty,
     };
-    Ok(Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes, significance })
+    let findings = Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes, significance };
+    Ok(Look::Done(Box::new(findings)))
+}
+
+/// Says what begins, to who watches and to the debug log, whose times tell where a run's time goes.
+fn phase(watch: &dyn Watch, what: &'static str) {
+    tracing::debug!("{what}");
+    watch.progress(what, 0, 1);
 }
 
 /// What rounding alone makes, and where suspicion begins. Measured on the pair: most regions of any pair are clean.

@@ -5,7 +5,6 @@
 use super::input::Chosen;
 use super::{Subject, Suspect, label_of};
 use crate::align::Alignment;
-use crate::dataset::Feed;
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value, Watch};
 use std::collections::{HashMap, HashSet};
@@ -18,11 +17,6 @@ pub(super) fn weigh(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, s
     }
     let cuts: Vec<Vec<usize>> = suspects.iter().map(|s| s.region.map(|r| a.regions[r].outputs.clone()).unwrap_or_default()).collect();
     let needed: HashSet<ValueId> = cuts.iter().flatten().map(|i| a.pairs[*i].source).collect();
-    let mended = chosen.recipe.clone().map(|recipe| {
-        let mut inputs = subject.target_feed.inputs.clone();
-        inputs.iter_mut().for_each(|i| i.dims = None);
-        Feed { recipe: Some(recipe), inputs }
-    });
     let mut cured = vec![0; suspects.len()];
     let mut of = 0;
     for (done, index) in images.iter().enumerate() {
@@ -34,25 +28,23 @@ pub(super) fn weigh(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, s
         let (theirs, wanted) = source_values(subject.source, &sides[0], &needed, subject.outputs.0);
         let Some(wanted) = wanted else { continue };
         of += 1;
+        let plain = plain_values(subject.target, &sides[1]);
         for (i, cut) in cuts.iter().enumerate() {
-            let spliced: Option<HashMap<ValueId, Value>> = cut
-                .iter()
-                .map(|p| {
-                    let pair = &a.pairs[*p];
-                    let dtype = a.fed(pair.target)?.first()?.dtype();
-                    Some((pair.target, pair.layout.apply(theirs.get(&pair.source)?)?.cast(dtype)?))
-                })
-                .collect();
-            let Some(spliced) = spliced else { continue };
-            let inputs = match (&suspects[i].region, &mended) {
+            let spliced: Option<HashMap<ValueId, Value>> = match suspects[i].region {
                 // The recipe put right, the graph as it is.
-                (None, Some(feed)) => match subject.images.inputs(*index, &[feed]) {
-                    Ok(mut sides) => sides.remove(0),
-                    Err(_) => continue,
-                },
-                _ => sides[1].clone(),
+                None if chosen.recipe.is_some() => {
+                    chosen.inputs(subject, *index).map(|x| subject.target.inputs().iter().copied().zip(x).collect())
+                }
+                _ => cut
+                    .iter()
+                    .map(|p| {
+                        let pair = &a.pairs[*p];
+                        let dtype = a.fed(pair.target)?.first()?.dtype();
+                        Some((pair.target, pair.layout.apply(theirs.get(&pair.source)?)?.cast(dtype)?))
+                    })
+                    .collect(),
             };
-            if label_with(subject.target, &inputs, &spliced, subject.outputs.1) == Some(wanted) {
+            if spliced.and_then(|s| label_with(subject.target, &plain, s, subject.outputs.1)) == Some(wanted) {
                 cured[i] += 1;
             }
         }
@@ -83,20 +75,30 @@ fn source_values(source: &Network, inputs: &[Value], needed: &HashSet<ValueId>, 
     (kept, label)
 }
 
-/// The target's label with some values put in.
-fn label_with(target: &Network, inputs: &[Value], spliced: &HashMap<ValueId, Value>, slot: usize) -> Option<usize> {
+/// All values of a plain run of the target that can be made.
+fn plain_values(target: &Network, inputs: &[Value]) -> HashMap<ValueId, Value> {
     let mut values: HashMap<ValueId, Value> = target.inputs().iter().copied().zip(inputs.iter().cloned()).collect();
-    values.extend(spliced.iter().map(|(k, v)| (*k, v.clone())));
     for id in target.op_ids() {
-        let op = target.op(id);
-        if op.made().all(|v| spliced.contains_key(&v)) {
-            continue;
-        }
-        let made = target.eval(id, |v| values.get(&v)).ok()?;
-        for (v, value) in op.made().zip(made) {
-            values.entry(v).or_insert(value);
+        if let Ok(made) = target.eval(id, |v| values.get(&v)) {
+            values.extend(target.op(id).made().zip(made));
         }
     }
-    let output = *target.outputs().get(slot)?;
-    label_of(&[values.get(&output)?.clone()], 0)
+    values
+}
+
+/// The target's label with some values put in: what lies below them runs again.
+fn label_with(target: &Network, plain: &HashMap<ValueId, Value>, mut changed: HashMap<ValueId, Value>, slot: usize) -> Option<usize> {
+    for id in target.op_ids() {
+        let op = target.op(id);
+        if op.made().all(|v| changed.contains_key(&v)) || !op.data.iter().any(|v| changed.contains_key(v)) {
+            continue;
+        }
+        let made = target.eval(id, |v| changed.get(&v).or_else(|| plain.get(&v))).ok()?;
+        for (v, value) in op.made().zip(made) {
+            changed.entry(v).or_insert(value);
+        }
+    }
+    let output = target.outputs().get(slot)?;
+    let value = changed.get(output).or_else(|| plain.get(output))?;
+    label_of(std::slice::from_ref(value), 0)
 }

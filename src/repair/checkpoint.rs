@@ -106,7 +106,7 @@ fn crossing(network: &Network, at: OpId) -> Option<Vec<ValueId>> {
         return None;
     }
     let mut out: Vec<ValueId> = Vec::new();
-    for id in network.op_ids().skip(at.at() + 1) {
+    for id in network.op_ids().skip(at.at() + 1).filter(|id| network.is_live(*id)) {
         for v in network.op(id).data.iter().copied().filter(|v| above(*v)) {
             network.producer(v)?;
             if !out.contains(&v) {

@@ -67,7 +67,7 @@ impl std::fmt::Debug for Evaluator {
 /// A node with its names taken out, so that equal nodes have equal plans.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    node: NodeProto,
+    node: Arc<NodeProto>,
     opset: i64,
     signature: Arc<[u8]>,
 }
@@ -92,7 +92,12 @@ impl Kernel {
             *name = format!("o{i}");
         }
         let signature = node.encode_to_vec().into();
-        Self { node, opset, signature }
+        Self { node: Arc::new(node), opset, signature }
+    }
+
+    /// The opset that says what the operator means.
+    pub(super) fn opset(&self) -> i64 {
+        self.opset
     }
 
     /// The node, its names replaced by `i0`, `i1`, ... and `o0`, ...
@@ -160,7 +165,7 @@ impl Evaluator {
     }
 
     fn build(&self, kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {
-        let node = &kernel.node;
+        let node = kernel.node();
         let types: Vec<_> = inputs
             .iter()
             .map(|i| match i {

@@ -1,4 +1,4 @@
-//! A model ready to run: constants folded with their origin kept, dead nodes left out, one evaluator for all nodes.
+//! A model ready to run: constants folded with their origin kept, dead nodes marked, one evaluator for all nodes.
 
 use super::error::RunError;
 use super::evaluator::{Evaluator, Input, Kernel};
@@ -8,7 +8,7 @@ use crate::model::{Model, ModelError, NodeExt, NodeId, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// A live, not constant node of a network, by its place in the order of running.
+/// A node of a network that is not constant, by its place in the order of running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OpId(pub u32);
 
@@ -32,6 +32,8 @@ pub struct Op {
     pub data: Vec<ValueId>,
     /// What is run.
     pub kernel: Kernel,
+    /// Whether an output of the graph depends on it.
+    pub live: bool,
 }
 
 impl Op {
@@ -109,28 +111,26 @@ impl Network {
     fn with_evaluator(model: &Model, evaluator: Arc<Evaluator>, old: Option<&Self>) -> Result<Self, ModelError> {
         let index = model.index();
         let count = index.value_count();
-        let mut live = vec![false; count];
+        let mut read = vec![false; count];
         for v in index.outputs() {
-            live[v.0 as usize] = true;
+            read[v.0 as usize] = true;
         }
-        // Where a node reads what nothing makes, what nobody reads may be what it should: nothing is left out then.
+        // Where a node reads what nothing makes, what nobody reads may be what it should: nothing counts as dead then.
         let known = |n: &str| {
             n.is_empty()
                 || index.value(n).is_some_and(|v| index.producer(v).is_some() || index.is_initializer(v) || index.inputs().contains(&v))
         };
         if model.nodes().any(|(_, node)| node.input.iter().any(|n| !known(n))) {
-            live.fill(true);
+            read.fill(true);
         }
         // What waits for a cycle never runs; it is kept out and named by the checker.
         let mut nodes = Vec::new();
         for id in index.order().iter().rev() {
             let node = model.node(*id);
-            if !node.output.iter().any(|o| index.value(o).is_some_and(|v| live[v.0 as usize])) {
-                continue;
-            }
-            nodes.push(*id);
-            for v in node.input.iter().filter_map(|n| index.value(n)) {
-                live[v.0 as usize] = true;
+            let live = node.output.iter().any(|o| index.value(o).is_some_and(|v| read[v.0 as usize]));
+            nodes.push((*id, live));
+            for v in node.input.iter().filter(|_| live).filter_map(|n| index.value(n)) {
+                read[v.0 as usize] = true;
             }
         }
         nodes.reverse();
@@ -145,14 +145,20 @@ impl Network {
             evaluator,
         };
         for tensor in model.initializers() {
-            let Some(id) = index.value(tensor.name()).filter(|id| live[id.0 as usize]) else { continue };
+            let Some(id) = index.value(tensor.name()).filter(|id| read[id.0 as usize] || !index.consumers(*id).is_empty()) else {
+                continue;
+            };
             let kept = old.and_then(|old| old.unchanged(tensor));
-            let value = kept.map_or_else(|| Value::from_proto(model, tensor), Ok)?;
+            let value = match kept.map_or_else(|| Value::from_proto(model, tensor), Ok) {
+                Ok(value) => value,
+                Err(_) if !read[id.0 as usize] => continue,
+                Err(why) => return Err(why),
+            };
             out.constants.insert(id, value);
             out.origins.insert(id, Origin { initializers: [id].into(), nodes: BTreeSet::new() });
         }
-        for id in nodes {
-            out.add(id, old);
+        for (id, live) in nodes {
+            out.add(id, live, old);
         }
         Ok(out)
     }
@@ -169,13 +175,22 @@ impl Network {
         if same { self.constants.get(&self.model.index().value(tensor.name())?).cloned() } else { None }
     }
 
-    fn add(&mut self, id: NodeId, old: Option<&Self>) {
+    /// The kernel of a node, when this network has the very same one.
+    fn kernel_of(&self, node: &NodeProto, opset: i64) -> Option<Kernel> {
+        let made = self.model.index().value(node.output.iter().find(|o| !o.is_empty())?)?;
+        let op = self.op(self.producer(made)?);
+        (self.model.node(op.node) == node && op.kernel.opset() == opset).then(|| op.kernel.clone())
+    }
+
+    fn add(&mut self, id: NodeId, live: bool, old: Option<&Self>) {
         let model = self.model.clone();
         let node = model.node(id);
         let value = |n: &String| if n.is_empty() { None } else { model.index().value(n) };
         let inputs: Vec<_> = node.input.iter().map(value).collect();
         let outputs: Vec<_> = node.output.iter().map(value).collect();
-        let mut kernel = Kernel::new(node, model.opset(node.domain_name()));
+        let mut kernel = old
+            .and_then(|old| old.kernel_of(node, model.opset(node.domain_name())))
+            .unwrap_or_else(|| Kernel::new(node, model.opset(node.domain_name())));
         if let Some(constants) = self.fold(id, node, &kernel, &inputs, &outputs, old) {
             let mut origin = Origin { nodes: [id].into(), ..Origin::default() };
             for from in inputs.iter().flatten().filter_map(|v| self.origins.get(v)) {
@@ -187,6 +202,10 @@ impl Network {
                 self.origins.insert(*v, origin.clone());
             }
             return;
+        }
+        if !live {
+            // What nothing reads does no harm.
+            self.broken.retain(|(node, _)| *node != id);
         }
         let mut data: Vec<ValueId> = Vec::new();
         for v in inputs.iter().flatten().filter(|v| !self.constants.contains_key(v)) {
@@ -207,7 +226,7 @@ impl Network {
             plain.input.truncate(1);
             kernel = Kernel::new(&plain, model.opset(""));
         }
-        self.ops.push(Op { node: id, inputs, outputs, data, kernel });
+        self.ops.push(Op { node: id, inputs, outputs, data, kernel, live });
     }
 
     /// The outputs of a node whose inputs are all constants.
@@ -302,6 +321,10 @@ impl Network {
     pub fn op_ids(&self) -> impl ExactSizeIterator<Item = OpId> + DoubleEndedIterator + use<> {
         (0..self.ops.len() as u32).map(OpId)
     }
+    /// Whether an output of the graph depends on an op.
+    pub fn is_live(&self, id: OpId) -> bool {
+        self.op(id).live
+    }
     /// What people call the node of an op.
     pub fn label(&self, id: OpId) -> &str {
         self.model.label(self.op(id).node)
@@ -369,14 +392,15 @@ impl Network {
         inputs.and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
     }
 
-    /// Runs the network on one image's inputs, node by node. `visit` sees the result of each op; a value is dropped after its last reader.
+    /// Runs the live ops on one image's inputs, node by node. `visit` sees the result of each; a value is dropped after its last reader.
     pub fn forward(&self, inputs: &[Value], mut visit: impl FnMut(OpId, &Result<Vec<Value>, RunError>)) {
         let mut values: Vec<Option<Value>> = vec![None; self.producer.len()];
-        let mut readers: Vec<u32> = self.consumers.iter().map(|c| c.len() as u32).collect();
+        let live = |c: &&OpId| self.is_live(**c);
+        let mut readers: Vec<u32> = self.consumers.iter().map(|c| c.iter().filter(live).count() as u32).collect();
         for (id, value) in self.inputs().iter().zip(inputs) {
             values[id.0 as usize] = Some(value.clone());
         }
-        for id in self.op_ids() {
+        for id in self.op_ids().filter(|id| self.is_live(*id)) {
             let result = self.eval(id, |v| values[v.0 as usize].as_ref());
             visit(id, &result);
             for v in &self.op(id).data {

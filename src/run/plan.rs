@@ -37,13 +37,14 @@ impl Plan {
         if network.inputs().len() != inputs.len() {
             return Err(RunError::new(format!("the model has {} inputs, {} are given", network.inputs().len(), inputs.len())));
         }
-        if network.ops().len() > MOST_NODES {
-            return Err(RunError::new(format!("{} nodes are too many for one plan", network.ops().len())));
+        let ops: Vec<_> = network.ops().iter().filter(|op| op.live).collect();
+        if ops.len() > MOST_NODES {
+            return Err(RunError::new(format!("{} nodes are too many for one plan", ops.len())));
         }
         // Half precision runs as single precision throughout; casts to it round.
-        let rounding: Vec<_> = network.ops().iter().map(|op| half::rounding(model.node(op.node))).collect();
+        let rounding: Vec<_> = ops.iter().map(|op| half::rounding(model.node(op.node))).collect();
         let mut nodes = Vec::new();
-        for (op, rounding) in network.ops().iter().zip(&rounding) {
+        for (op, rounding) in ops.iter().zip(&rounding) {
             match rounding {
                 Some(rounding) => nodes.extend(rounding),
                 None => nodes.push(model.node(op.node)),
@@ -53,7 +54,7 @@ impl Plan {
         let given: Vec<_> =
             network.inputs().iter().zip(&wide).map(|(v, x)| Given { name: name(*v), dtype: x.dtype(), shape: x.shape() }).collect();
         let mut constants = HashMap::new();
-        for v in network.ops().iter().flat_map(|op| op.inputs.iter().flatten()) {
+        for v in ops.iter().flat_map(|op| op.inputs.iter().flatten()) {
             if let Some(c) = network.constant(*v) {
                 constants.entry(name(*v)).or_insert_with(|| half::wide(c));
             }

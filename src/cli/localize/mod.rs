@@ -24,8 +24,8 @@ pub struct LocalizeArgs {
     /// How the outcome is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Images to align on, flipped ones first
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    /// Images to look at, flipped ones first: two are aligned on, the others show what is silent on these
+    #[arg(long, default_value_t = 8, value_name = "N")]
     pub probes: usize,
     /// How suspects and the table of regions are ordered
     #[arg(long, value_enum, default_value_t = RankBy::Splice, value_name = "HOW")]

@@ -107,7 +107,7 @@ pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
     }
     // Nodes whose values nobody reads any more go as well, the last ones first.
     let mut gone: HashSet<OpId> = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).collect();
-    let mut old: Vec<OpId> = target.op_ids().filter(|id| *id < *gone.iter().max().unwrap_or(id)).collect();
+    let mut old: Vec<OpId> = target.op_ids().filter(|id| target.is_live(*id) && *id < *gone.iter().max().unwrap_or(id)).collect();
     old.reverse();
     for id in old {
         let op = target.op(id);
