@@ -52,7 +52,7 @@ impl Walk<'_> {
             let op = self.target.op(id);
             let open: Vec<ValueId> = op.data.iter().copied().filter(|v| dirty.values.contains(v)).collect();
             let done = match open[..] {
-                [] if !self.failed.contains_key(&id) => self.other_input(id, dirty),
+                [] if !self.failed.contains_key(&id) => self.own_output(id, dirty) || self.other_input(id, dirty),
                 [v] if self.discriminates(id) || op.made().any(|o| self.target.outputs().contains(&o)) => self.guess_value(id, v, dirty),
                 _ => false,
             };
@@ -170,6 +170,22 @@ impl Walk<'_> {
         self.refine(v, dirty);
         self.rewalk(&[v]);
         true
+    }
+
+    /// Clean inputs and an output that nothing explains: is it what the same operator makes of the same in the source? What reads it may
+    /// join it with values that depend on it as well, and cannot be asked which of them is wrong.
+    fn own_output(&mut self, id: OpId, dirty: &Dirty) -> bool {
+        for o in self.target.op(id).made().filter(|o| dirty.values.contains(o)).collect::<Vec<_>>() {
+            let Some(shape) = self.shape_of(o) else { continue };
+            let mut values = self.counterparts(id, o);
+            values.retain(|s| self.source.values(*s).is_some_and(|x| x[0].len() == shape.iter().product::<usize>()));
+            if let Some((s, layout)) = self.try_values(o, &values, Some(&shape), dirty) {
+                self.suppose(o, s, layout, "the same operator makes it of the same, and what follows is equal".into());
+                self.rewalk(&[o]);
+                return true;
+            }
+        }
+        false
     }
 
     fn try_values(&self, v: ValueId, values: &[ValueId], shape: Option<&[usize]>, dirty: &Dirty) -> Option<(ValueId, Layout)> {
