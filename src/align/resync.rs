@@ -166,10 +166,22 @@ impl Walk<'_> {
         }
         let Some((s, layout)) = found else { return false };
         let why = format!("what '{}' makes of it is equal", self.target.label(id));
+        let v = self.behind_idle(id, v, s, &layout).unwrap_or(v);
         self.suppose(v, s, layout, why);
         self.refine(v, dirty);
         self.rewalk(&[v]);
         true
+    }
+
+    /// The output of an op that changes nothing where it reads a source value (a bias of zeros): then it is that which stands for the
+    /// value, and the op is under suspicion with what it reads.
+    fn behind_idle(&self, id: OpId, v: ValueId, s: ValueId, layout: &Layout) -> Option<ValueId> {
+        let op = self.target.op(id);
+        let own = self.laid(s, layout, v, self.images)?;
+        let made = self.eval(id, &[(v, own.clone())].into(), self.images).ok()?;
+        let (o, made) = (op.made().next()?, made.first()?);
+        let same = made.iter().zip(&own).all(|(m, x)| m.shape() == x.shape()) && worst_error(made, &own) <= self.tau;
+        (same && op.data[..] == [v] && !moves(op.op_type())).then_some(o)
     }
 
     /// Clean inputs and an output that nothing explains: is it what the same operator makes of the same in the source? What reads it may
@@ -443,9 +455,12 @@ impl Walk<'_> {
         wanted: &[Value],
         dirty: &Dirty,
     ) -> Option<(ValueId, ValueId, Layout)> {
+        // That the op between changes nothing (a bias of zeros) is no reason to take what it reads for what it should make.
+        let maker = self.target.producer(v).map(|p| self.target.op(p)).filter(|op| !moves(op.op_type()));
+        let idle = |a: ValueId, s: ValueId| maker.is_some_and(|op| op.data[..] == [a]) && self.pairs.get(&v).is_some_and(|k| k.source == s);
         for a in self.open_above(open, dirty) {
             let shape = self.shape_of(a);
-            for s in sources {
+            for s in sources.iter().filter(|s| !idle(a, **s)) {
                 let Some(x) = self.source.values(*s).and_then(<[Value]>::first) else { continue };
                 let layouts = match &shape {
                     Some(sh) if sh.iter().product::<usize>() == x.len() => candidates(x.shape(), sh),
