@@ -155,7 +155,7 @@ impl Journal for Recorder {
             diff: diff(proposal, job).0,
             safe: proposal.safe,
             evidence: Evidence {
-                error: Some((Figure(proposal.isolated.0), Figure(proposal.isolated.1))),
+                error: (!proposal.isolated.0.is_nan()).then_some((Figure(proposal.isolated.0), Figure(proposal.isolated.1))),
                 flips: evidence.map(|e| e.flipped),
                 tried: evidence.map(|e| e.flipped.0 + e.agreeing.0),
                 parameters: None,

@@ -6,13 +6,25 @@ use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{By, Recorder};
 use crate::localize::{Category, LocalizeOptions};
 use crate::model::{Existing, harmless};
-use crate::repair::{Job, JobOptions, Journal, Policy, Repaired, Unrecorded, run as mend};
+use crate::repair::{Job, JobOptions, Journal, Policy, Repaired, Unrecorded, paper, run as mend};
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How to go about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Localise, mend where the error arises, check on all images
+    #[default]
+    Fixcon,
+    /// The loop of the Fix-Con / FetaFix paper, for comparison: fixed order of edits, judged on one image at a time
+    Paper,
+}
 
 /// Arguments of `fixcon repair`.
 #[derive(Debug, Default, Args)]
@@ -50,11 +62,19 @@ pub struct RepairArgs {
     /// Rounds of looking and mending
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub rounds: usize,
+    /// How to go about it; with paper, --max-broken and --rounds mean nothing
+    #[arg(long, value_enum, default_value_t = Strategy::Fixcon)]
+    pub strategy: Strategy,
+    /// Seconds after which --strategy paper begins no further trial
+    #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
+    pub time_limit: u64,
 }
 
 /// What `--json` gives.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RepairReport {
+    /// How it was gone about.
+    pub strategy: Strategy,
     /// Images whose labels differed at first.
     pub initial_mismatches: usize,
     /// Images whose labels differ at the end.
@@ -132,9 +152,14 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
         .transpose()?;
     let repaired = {
         let bar = Bar::new(common);
-        match &mut recorder {
-            Some(recorder) => mend(&mut job, &policy, recorder as &mut dyn Journal, &bar)?,
-            None => mend(&mut job, &policy, &mut Unrecorded::default(), &bar)?,
+        let mut unrecorded = Unrecorded::default();
+        let journal: &mut dyn Journal = match &mut recorder {
+            Some(recorder) => recorder,
+            None => &mut unrecorded,
+        };
+        match args.strategy {
+            Strategy::Fixcon => mend(&mut job, &policy, journal, &bar)?,
+            Strategy::Paper => paper::run(&mut job, &policy, Duration::from_secs(args.time_limit), journal, &bar)?,
         }
     };
     let sha256 = match (&args.output, &mut recorder) {
@@ -187,6 +212,7 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         words: s.words.clone(),
     });
     RepairReport {
+        strategy: args.strategy,
         initial_mismatches: repaired.initial,
         final_mismatches: repaired.left,
         of: repaired.of,
@@ -196,7 +222,7 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         output: args.output.as_ref().map(|p| p.display().to_string()),
         sha256,
         audit_log: log.map(|p| p.display().to_string()),
-        notes: job.notes.iter().chain(last.iter().flat_map(|r| &r.findings.notes)).cloned().collect(),
+        notes: job.notes.iter().chain(&repaired.notes).chain(last.iter().flat_map(|r| &r.findings.notes)).cloned().collect(),
     }
 }
 

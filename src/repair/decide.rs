@@ -54,6 +54,8 @@ pub struct Repaired {
     pub of: usize,
     /// Rounds.
     pub rounds: Vec<Round>,
+    /// Remarks.
+    pub notes: Vec<String>,
 }
 
 /// Looks and mends until nothing is found or nothing helps.
@@ -79,7 +81,7 @@ pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dy
         }
     }
     minimise(job, journal, watch)?;
-    Ok(Repaired { initial, left: job.flips().len(), of: job.count(), rounds })
+    Ok(Repaired { initial, left: job.flips().len(), of: job.count(), rounds, notes: Vec::new() })
 }
 
 /// Beyond this many suspects, edits that help together are accepted together.

@@ -46,7 +46,7 @@ pub enum RepairError {
 /// One edit, or a few that belong together, which brings a suspect back to the floor.
 #[derive(Debug, Clone)]
 pub struct Proposal {
-    /// Index of the suspect in the findings.
+    /// Index of the suspect in the findings; [`Proposal::NO_SUSPECT`] where none stands behind it.
     pub suspect: usize,
     /// What is wrong.
     pub kind: Kind,
@@ -60,8 +60,13 @@ pub struct Proposal {
     pub nodes: Vec<String>,
     /// Exact and local.
     pub safe: bool,
-    /// Isolated error before and with the edit.
+    /// Isolated error before and with the edit; NaN where it was not measured.
     pub isolated: (f32, f32),
+}
+
+impl Proposal {
+    /// In the place of a suspect's index, where there is none.
+    pub const NO_SUSPECT: usize = usize::MAX;
 }
 
 /// What a proposal does to the labels of some images.
@@ -229,7 +234,7 @@ impl Job {
         Labelling { network, images: &self.images, feed, slot: self.comparison.target.slot, options: &self.options.run, work }
     }
 
-    fn offset(&self) -> i64 {
+    pub(super) fn offset(&self) -> i64 {
         self.comparison.label_offset.unwrap_or(0)
     }
 
@@ -249,7 +254,7 @@ impl Job {
         every > 0 && self.images.len() >= 50 && index % every == every - 1
     }
 
-    fn usable(&self, index: usize) -> bool {
+    pub(super) fn usable(&self, index: usize) -> bool {
         !self.is_held_back(index) && self.source_labels.labels.get(index).copied().flatten().is_some()
     }
 
@@ -403,13 +408,13 @@ impl Job {
 }
 
 /// What contradicts itself or the specification in a model, with the node where it is one.
-fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
+pub(super) fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
     let errors = check(model).into_iter().filter(|f| f.severity == Severity::Error);
     errors.map(|f| (f.node, f.to_string())).collect()
 }
 
 /// Takes the keys that a proposal changes over into a recipe.
-fn take_over(recipe: &mut Option<Recipe>, proposal: &Proposal) {
+pub(super) fn take_over(recipe: &mut Option<Recipe>, proposal: &Proposal) {
     if let (Some(mine), Some((new, keys))) = (recipe.as_mut(), &proposal.recipe) {
         copy_keys(mine, new, keys);
     }

@@ -6,6 +6,7 @@ mod diff;
 mod evaluate;
 mod job;
 mod journal;
+pub mod paper;
 pub mod words;
 
 pub use decide::{Policy, Repaired, Round, run};

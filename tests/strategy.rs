@@ -1,0 +1,58 @@
+//! `fixcon repair --strategy paper`, as a user of the command sees it.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn case(id: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/cases").join(id).join("case.toml")
+}
+
+fn fixcon(args: &[&str]) -> std::process::Output {
+    Command::cargo_bin("fixcon").expect("the program is built").args(args).output().expect("it runs")
+}
+
+fn paper(id: &str, more: &[&str]) -> Value {
+    let case = case(id);
+    let case = case.to_str().expect("a plain path");
+    let output = fixcon(&[&["repair", "--yes", "--strategy", "paper", "--json", "--quiet", "--case", case], more].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{id}: {e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Records of a log.
+fn records(log: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).expect("the log is there");
+    text.lines().map(|l| serde_json::from_str(l).expect("a record is JSON")).collect()
+}
+
+#[test]
+fn the_papers_loop_mends_pads_and_its_log_replays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, log) = (folder.path().join("mended.onnx"), folder.path().join("log.jsonl"));
+    let (model, log_path) = (model.to_str().expect("a plain path"), log.to_str().expect("a plain path"));
+    let done = paper("1-mobilenet-pads", &["--output", model, "--audit-log", log_path]);
+    assert_eq!((&done["strategy"], &done["initial_mismatches"]), (&"paper".into(), &10.into()), "{done}");
+    assert_eq!(done["final_mismatches"], 0, "{done}");
+    assert!(done["accepted"].as_array().is_some_and(|a| a.iter().any(|e| e["kind"] == "LH-PADS")), "{done}");
+    assert!(done["notes"].to_string().contains("no label differs"), "{done}");
+
+    let notes: Vec<String> =
+        records(&log).iter().filter(|r| r["kind"] == "decided").filter_map(|r| Some(r["note"].as_str()?.to_string())).collect();
+    assert!(notes.iter().all(|n| n.starts_with("Kendall's tau of ")), "{notes:?}");
+    assert!(fixcon(&["replay", log_path]).status.success());
+}
+
+#[test]
+fn the_papers_loop_never_questions_the_recipe() {
+    let done = paper("4-vit-preprocessing", &["--time-limit", "20"]);
+    assert_eq!(done["final_mismatches"], done["initial_mismatches"], "{done}");
+    assert!(done["accepted"].as_array().is_some_and(|a| a.iter().all(|e| e["category"] != "PP")), "{done}");
+}
+
+#[test]
+fn the_papers_loop_ends_when_time_is_up() {
+    let done = paper("1-mobilenet-pads", &["--time-limit", "0"]);
+    assert_eq!(done["final_mismatches"], done["initial_mismatches"], "{done}");
+    assert_eq!(done["accepted"].as_array().map(Vec::len), Some(0), "{done}");
+    assert!(done["notes"].to_string().contains("time was up"), "{done}");
+}
