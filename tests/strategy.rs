@@ -1,4 +1,4 @@
-//! `fixcon repair --strategy paper`, as a user of the command sees it.
+//! What `fixcon repair` is told to do otherwise: the paper's loop, and raising precision, as a user of the command sees them.
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -12,11 +12,15 @@ fn fixcon(args: &[&str]) -> std::process::Output {
     Command::cargo_bin("fixcon").expect("the program is built").args(args).output().expect("it runs")
 }
 
-fn paper(id: &str, more: &[&str]) -> Value {
+fn repair(id: &str, more: &[&str]) -> Value {
     let case = case(id);
     let case = case.to_str().expect("a plain path");
-    let output = fixcon(&[&["repair", "--yes", "--strategy", "paper", "--json", "--quiet", "--case", case], more].concat());
+    let output = fixcon(&[&["repair", "--yes", "--json", "--quiet", "--case", case], more].concat());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{id}: {e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn paper(id: &str, more: &[&str]) -> Value {
+    repair(id, &[&["--strategy", "paper"], more].concat())
 }
 
 /// Records of a log.
@@ -55,4 +59,32 @@ fn the_papers_loop_ends_when_time_is_up() {
     assert_eq!(done["final_mismatches"], done["initial_mismatches"], "{done}");
     assert_eq!(done["accepted"].as_array().map(Vec::len), Some(0), "{done}");
     assert!(done["notes"].to_string().contains("time was up"), "{done}");
+}
+
+#[test]
+fn raised_precision_brings_a_quantised_network_to_zero_and_no_edit_is_called_safe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, log) = (folder.path().join("mended.onnx"), folder.path().join("log.jsonl"));
+    let (model, log) = (model.to_str().expect("a plain path"), log.to_str().expect("a plain path"));
+    let left = repair("6-mobilenet-int8", &["--holdout", "0"]);
+    assert_eq!((&left["initial_mismatches"], &left["final_mismatches"]), (&1.into(), &1.into()), "{left}");
+    assert!(left["notes"].to_string().contains("--raise-precision"), "{left}");
+
+    let done = repair("6-mobilenet-int8", &["--holdout", "0", "--raise-precision", "--output", model, "--audit-log", log]);
+    assert_eq!(done["final_mismatches"], 0, "{done}");
+    let edits = done["accepted"].as_array().cloned().unwrap_or_default();
+    // A few of its layers, not all.
+    assert!((1..20).contains(&edits.len()), "{done}");
+    assert!(edits.iter().all(|e| e["safe"] == false && e["kind"] == "WB-PRECISION"), "{done}");
+    assert!(fixcon(&["replay", log]).status.success());
+    let case = case("6-mobilenet-int8");
+    let checked = fixcon(&["check", "--quiet", "--target", model, "--case", case.to_str().expect("a plain path")]);
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[test]
+fn precision_is_never_raised_where_only_safe_edits_may_be_made() {
+    let case = case("6-mobilenet-int8");
+    let output = fixcon(&["repair", "--yes", "--raise-precision", "--safe-only", "--case", case.to_str().expect("a plain path")]);
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -53,6 +53,9 @@ pub struct RepairArgs {
     /// Exact and local edits only: never the source's sub-graph
     #[arg(long)]
     pub safe_only: bool,
+    /// Where the target is quantised or in half precision: let the layers that matter compute as exactly as the source
+    #[arg(long, conflicts_with = "safe_only")]
+    pub raise_precision: bool,
     /// Images by which one edit may make things worse
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub max_broken: usize,
@@ -135,6 +138,7 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
     let policy = Policy {
         categories: args.categories.iter().map(|c| category(c)).collect::<Result<_>>()?,
         unsafe_edits: !args.safe_only,
+        raise_precision: args.raise_precision,
         broken: args.max_broken,
         rounds: args.rounds,
     };

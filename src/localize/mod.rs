@@ -5,6 +5,7 @@ mod catalogue;
 mod golden;
 pub mod inject;
 mod input;
+mod raise;
 mod ranking;
 pub mod remedy;
 mod splice;
@@ -14,6 +15,7 @@ mod verify;
 
 pub use catalogue::{Category, Kind};
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
+pub use raise::Raise;
 pub use ranking::{Ranking, Significance};
 pub use remedy::{Found, Remedy};
 
@@ -95,6 +97,8 @@ pub struct Findings {
     pub notes: Vec<String>,
     /// What the paper's test says of the regions, where suspects are ranked by it.
     pub significance: Option<Significance>,
+    /// Regions that could compute more exactly, the greatest loss first; only where that was asked for.
+    pub raises: Vec<Raise>,
 }
 
 /// A pair of models with the images, ready to be looked into.
@@ -134,11 +138,13 @@ pub struct LocalizeOptions {
     pub diagnose: bool,
     /// How suspects are ordered.
     pub ranking: Ranking,
+    /// Whether to look for edits that raise the precision of single regions.
+    pub raise: bool,
 }
 
 impl Default for LocalizeOptions {
     fn default() -> Self {
-        Self { images: 8, splice: 8, hints: Hints::default(), diagnose: true, ranking: Ranking::default() }
+        Self { images: 8, splice: 8, hints: Hints::default(), diagnose: true, ranking: Ranking::default(), raise: false }
     }
 }
 
@@ -283,7 +289,9 @@ fn look(
         (false, true) => Outcome::Clean,
         (false, false) => Outcome::Faulty,
     };
-    let findings = Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes, significance };
+    let raises = if options.raise { raise::raises(&aligned, &regions, watch) } else { Vec::new() };
+    stop()?;
+    let findings = Findings { outcome, pairs: aligned.pairs.clone(), regions, suspects, floor, threshold, notes, significance, raises };
     Ok(Look::Done(Box::new(findings)))
 }
 

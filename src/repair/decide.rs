@@ -1,7 +1,8 @@
 //! Deciding without a person: a policy says what may be accepted.
 
 use super::job::{Job, RepairError};
-use super::{Decision, Journal, Proposal};
+use super::{Decision, Journal, Proposal, precision};
+use crate::align::Precision;
 use crate::localize::{Category, Findings};
 use crate::run::Watch;
 use std::collections::HashSet;
@@ -13,6 +14,8 @@ pub struct Policy {
     pub categories: HashSet<Category>,
     /// Whether edits that are not exact and local may be accepted: the source's sub-graph.
     pub unsafe_edits: bool,
+    /// Whether layers of a quantised or half-precision target may be raised to the source's precision.
+    pub raise_precision: bool,
     /// How many more images an edit may break than it mends.
     pub broken: usize,
     /// Rounds of looking and mending.
@@ -21,7 +24,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { categories: HashSet::new(), unsafe_edits: true, broken: 0, rounds: 8 }
+        Self { categories: HashSet::new(), unsafe_edits: true, raise_precision: false, broken: 0, rounds: 8 }
     }
 }
 
@@ -80,8 +83,17 @@ pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dy
             break;
         }
     }
+    let mut notes = Vec::new();
+    if policy.raise_precision && !watch.cancelled() {
+        notes = precision::raise(job, policy, journal, watch)?;
+    } else if !job.flips().is_empty() && Precision::of(&job.target) > Precision::of(&job.source) {
+        notes.push(
+            "the target computes less exactly than the source; --raise-precision lets the layers that matter compute as the source does"
+                .into(),
+        );
+    }
     minimise(job, journal, watch)?;
-    Ok(Repaired { initial, left: job.flips().len(), of: job.count(), rounds, notes: Vec::new() })
+    Ok(Repaired { initial, left: job.flips().len(), of: job.count(), rounds, notes })
 }
 
 /// Beyond this many suspects, edits that help together are accepted together.

@@ -4,7 +4,7 @@ use super::checkpoint::Checkpoints;
 use super::evaluate::{Evaluation, Labelling};
 use crate::compare::{CompareError, Comparison};
 use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
-use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Remedy, Subject, copy_keys, localize, recipe_keys};
+use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Raise, Remedy, Subject, copy_keys, localize, recipe_keys};
 use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch};
 use std::sync::Arc;
@@ -263,6 +263,19 @@ impl Job {
     /// # Errors
     /// As [`localize`].
     pub fn localize(&self, watch: &dyn Watch) -> Result<Findings, RepairError> {
+        self.localize_as(&self.options.localize, watch)
+    }
+
+    /// Regions that could compute as exactly as the source's, the greatest loss first, each with its edit.
+    ///
+    /// # Errors
+    /// As [`localize`].
+    pub fn raises(&self, watch: &dyn Watch) -> Result<Vec<Raise>, RepairError> {
+        let options = LocalizeOptions { raise: true, diagnose: false, splice: 0, ..self.options.localize.clone() };
+        Ok(self.localize_as(&options, watch)?.raises)
+    }
+
+    fn localize_as(&self, options: &LocalizeOptions, watch: &dyn Watch) -> Result<Findings, RepairError> {
         let flips = self.flips();
         let subject = Subject {
             source: &self.source,
@@ -276,7 +289,7 @@ impl Job {
             refused: refused(self.target.model()).into_iter().filter_map(|(node, why)| Some((node?, why))).collect(),
             outputs: (self.comparison.source.slot, self.comparison.target.slot),
         };
-        Ok(localize(&subject, &self.options.localize, watch)?)
+        Ok(localize(&subject, options, watch)?)
     }
 
     /// What can be proposed, suspect by suspect, the best edit of each first.
@@ -285,7 +298,7 @@ impl Job {
         suspects.flat_map(|(i, s)| s.remedies.iter().map(move |f| self.proposal(i, s.error, &f.remedy, f.after))).collect()
     }
 
-    fn proposal(&self, suspect: usize, before: f32, remedy: &Remedy, after: f32) -> Proposal {
+    pub(super) fn proposal(&self, suspect: usize, before: f32, remedy: &Remedy, after: f32) -> Proposal {
         let now = self.target_feed.recipe.as_ref();
         let recipe = remedy.recipe.clone().zip(now).map(|(new, now)| {
             let keys = recipe_keys(now, &new);
@@ -354,6 +367,33 @@ impl Job {
     pub(super) fn take(&mut self, proposal: &Proposal) -> Result<(), RepairError> {
         (self.target, self.target_feed) = self.with(proposal)?;
         Ok(())
+    }
+
+    /// Applies many proposals, leaving out those that do not fit any more; gives those that were made. Nothing runs.
+    pub(super) fn take_all(&mut self, proposals: &[Proposal]) -> Vec<Proposal> {
+        let mut model = self.target.model().clone();
+        let mut made = Vec::new();
+        for proposal in proposals {
+            if let Ok((next, _)) = model.apply(&proposal.edit) {
+                model = next;
+                made.push(proposal.clone());
+            }
+        }
+        match self.target.edited(&model) {
+            Ok(network) => {
+                self.target_feed = Feed::new(&model, self.target_feed.recipe.clone());
+                self.target = Arc::new(network);
+                made
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// How many of these images flip at present, run alone.
+    pub(super) fn flips_of(&self, images: &[usize], watch: &dyn Watch) -> usize {
+        let found = self.labels_with(&self.target, &self.target_feed, images, "trying the edits", watch);
+        let flips = found.flips(&self.source_labels, self.offset());
+        images.iter().filter(|i| flips.contains(i)).count()
     }
 
     /// Keeps an applied proposal in the list of those accepted, with flips before and after.

@@ -7,6 +7,7 @@ mod evaluate;
 mod job;
 mod journal;
 pub mod paper;
+mod precision;
 pub mod words;
 
 pub use decide::{Policy, Repaired, Round, run};

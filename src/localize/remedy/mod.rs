@@ -20,6 +20,7 @@ use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
 pub(super) use attributes::effective_pads;
+pub(super) use subgraph::source_subgraph;
 
 /// An edit that may mend a suspect.
 #[derive(Debug, Clone)]
@@ -187,7 +188,7 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
             }
         }
     }
-    subgraph::source_subgraph(bench)
+    source_subgraph(bench)
         .map(|remedy| (bench.error(bench.target(), &remedy), remedy))
         .into_iter()
         .filter(|(e, _)| *e <= bench.floor)

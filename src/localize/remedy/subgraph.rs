@@ -10,7 +10,7 @@ use crate::run::{OpId, Value};
 use std::collections::{HashMap, HashSet};
 
 /// The last resort: the source's ops of the region in the place of the target's, with Transposes and Reshapes where the layouts differ.
-pub(super) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
+pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
     let target = bench.target();
     let mut edits = Vec::new();
     let mut values: HashMap<ValueId, String> = HashMap::new();

@@ -1,0 +1,125 @@
+//! Raising precision where a policy allows it: as few layers as bring the labels back.
+//!
+//! Every layer loses a little, and no single one is to blame. So layers are raised together, those that lose most first and twice as
+//! many each time, until no label differs; then what turns out not to be needed is left out again, in ever smaller parts.
+
+use super::job::{Job, RepairError};
+use super::{Decision, Journal, Policy, Proposal};
+use crate::localize::Raise;
+use crate::run::Watch;
+
+/// Evaluations that are spent on leaving out what is not needed.
+const EVALUATIONS: usize = 32;
+/// Rounds: some edits only fit once others are made.
+const ROUNDS: usize = 3;
+
+/// A job with some layers raised, and which ones.
+struct Tried {
+    job: Job,
+    made: Vec<Proposal>,
+    flips: usize,
+}
+
+/// Raises as few layers as bring the labels back, where that helps at all; gives remarks.
+pub(super) fn raise(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Vec<String>, RepairError> {
+    let mut notes = Vec::new();
+    for _ in 0..ROUNDS {
+        let before = flipped(job).len();
+        if before == 0 || job.target_labels.failure.is_some() {
+            break;
+        }
+        let proposals: Vec<Proposal> = job.raises(watch)?.iter().map(|r| proposal(job, r)).filter(|p| policy.allows(p)).collect();
+        let Some(best) = enough(job, &proposals, watch) else { break };
+        let least = leave_out(job, best, watch);
+        if watch.cancelled() {
+            break;
+        }
+        notes.push(format!(
+            "{} of the {} layers that round were raised to the source's precision: {before} → {} images that edits are chosen by have another label",
+            least.made.len(),
+            proposals.len(),
+            least.flips
+        ));
+        keep(job, least, journal)?;
+    }
+    if flipped(job).is_empty() && !job.flips().is_empty() {
+        notes.push("an image that only verifies has another label; with --holdout 0 edits are chosen by it too".into());
+    }
+    Ok(notes)
+}
+
+/// Images that flip, of those that edits are chosen by.
+fn flipped(job: &Job) -> Vec<usize> {
+    job.flips().into_iter().filter(|i| job.usable(*i)).collect()
+}
+
+fn proposal(job: &Job, raise: &Raise) -> Proposal {
+    let mut out = job.proposal(Proposal::NO_SUSPECT, raise.error, &raise.remedy, raise.after);
+    out.nodes.truncate(8);
+    out
+}
+
+/// What is left with these layers raised; `None` where that is more than `most`. The images that flip now are asked first.
+fn with(job: &Job, proposals: &[Proposal], most: usize, watch: &dyn Watch) -> Option<Tried> {
+    let mut trial = job.clone();
+    let made = trial.take_all(proposals);
+    if made.is_empty() || trial.flips_of(&flipped(job), watch) > most {
+        return None;
+    }
+    trial.reevaluate(watch);
+    let flips = flipped(&trial).len();
+    (trial.target_labels.failure.is_none() && flips <= most).then_some(Tried { job: trial, made, flips })
+}
+
+/// The first of 1, 2, 4, ... layers with which no label differs, else what helps most.
+fn enough(job: &Job, proposals: &[Proposal], watch: &dyn Watch) -> Option<Tried> {
+    let mut best: Option<Tried> = None;
+    let mut left = flipped(job).len();
+    let mut count = 1;
+    while left > 0 && !proposals.is_empty() && !watch.cancelled() {
+        if let Some(tried) = with(job, proposals.get(..count).unwrap_or(proposals), left - 1, watch) {
+            left = tried.flips;
+            best = Some(tried);
+        }
+        if count >= proposals.len() {
+            break;
+        }
+        count *= 2;
+    }
+    best
+}
+
+/// Leaves out parts, halves first and single layers last, as long as no more labels differ without them.
+fn leave_out(job: &Job, best: Tried, watch: &dyn Watch) -> Tried {
+    let mut best = best;
+    let mut part = best.made.len() / 2;
+    let mut left = EVALUATIONS;
+    while part > 0 {
+        // The layers that lose least first.
+        let mut end = best.made.len();
+        while end > 0 && left > 0 && !watch.cancelled() {
+            let start = end.saturating_sub(part);
+            let without: Vec<Proposal> = best.made.iter().take(start).chain(best.made.iter().skip(end)).cloned().collect();
+            if !without.is_empty() {
+                left -= 1;
+                best = with(job, &without, best.flips, watch).filter(|t| t.made.len() == without.len()).unwrap_or(best);
+            }
+            end = start;
+        }
+        part /= 2;
+    }
+    best
+}
+
+fn keep(job: &mut Job, tried: Tried, journal: &mut dyn Journal) -> Result<(), RepairError> {
+    let flips = (job.flips().len(), tried.job.flips().len());
+    let mut new = tried.job;
+    for proposal in tried.made {
+        let number = journal.proposed(job, &proposal, None).map_err(RepairError::Journal)?;
+        journal.decided(number, Decision::Accept, "").map_err(RepairError::Journal)?;
+        journal.applied(number, &proposal, None, None).map_err(RepairError::Journal)?;
+        new.record(number, proposal, flips);
+    }
+    *job = new;
+    journal.evaluated(job).map_err(RepairError::Journal)
+}
