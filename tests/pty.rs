@@ -229,6 +229,19 @@ fn a_rejection_with_a_note_an_undo_and_an_own_edit() {
 }
 
 #[test]
+fn a_report_is_written_from_the_screen() {
+    let (_folder, case) = copy("1-");
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("W");
+    terminal.wait_for("report: ");
+    let page = std::fs::read_to_string(case.join("target.fixcon.html")).expect("a page");
+    assert!(page.contains("LH-PADS"));
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+}
+
+#[test]
 fn what_was_accepted_before_a_kill_is_there_again() {
     let (_folder, case) = copy("1-");
     let terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);

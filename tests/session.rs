@@ -160,6 +160,110 @@ fn a_rejection_with_a_note_and_an_undo_are_in_the_log() {
 }
 
 #[test]
+fn proposals_that_need_the_same_constant_are_accepted_one_after_the_other() {
+    let (_folder, case) = copy("16-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    assert!(snap.findings.as_ref().is_some_and(|f| f.suspects.len() == 3));
+    let first = |s: &Snapshot, suspect: usize| s.proposals.iter().find(|p| p.suspect == suspect).map(|p| p.id).expect("a proposal");
+    let ids: Vec<usize> = (0..3).map(|suspect| first(&snap, suspect)).collect();
+    for id in ids {
+        session.engine.send(Command::Accept(id));
+        let snap =
+            session.until("accepted", |s| s.decided.iter().any(|d| d.proposal.id == id && d.proposal.standing == Standing::Accepted));
+        assert_eq!(snap.error, None);
+        session.settled();
+    }
+    let snap = session.settled();
+    assert_eq!(snap.images.flipped, 0, "{:?}", snap.log);
+    session.engine.send(Command::Save(None));
+    let log = session.until("saved", |s| s.saved.is_some()).audit_log.clone().expect("a log");
+    session.engine.finish();
+    assert!(replay(&log, None).expect("it replays").is_same());
+}
+
+#[test]
+fn after_an_edit_far_down_only_what_lies_below_runs_and_the_counts_are_the_same() {
+    let (_folder, case) = copy("3-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let deep = snap.proposals.iter().find(|p| p.kind.is_some_and(|k| k.id() == "CG-REWIRED")).expect("the deeper fault").clone();
+    let start = snap.images.flipped;
+    session.engine.send(Command::Accept(deep.id));
+    session.until("accepted", |s| !s.decided.is_empty());
+    let snap = session.settled();
+    let log = |s: &Snapshot| s.log.iter().map(|l| l.text.clone()).collect::<Vec<_>>();
+    assert!(log(&snap).iter().any(|l| l.contains("what lies below the edit ran")), "{:?}", log(&snap));
+    let below = snap.images.flipped;
+    assert!(below < start);
+    // What the whole target gives, in a process of its own.
+    session.engine.send(Command::Save(None));
+    let saved = session.until("saved", |s| s.saved.is_some()).saved.clone().expect("a model");
+    session.engine.finish();
+    let text = std::fs::read_to_string(&case).expect("a case");
+    let name = saved.file_name().expect("a name").to_string_lossy().into_owned();
+    let again = case.with_file_name("again.toml");
+    std::fs::write(&again, text.replace("target.onnx", &name)).expect("it can be written");
+    let mut whole = Session::open(&again);
+    assert_eq!(whole.settled().images.flipped, below);
+}
+
+#[test]
+fn a_row_at_fault_is_shown_with_its_weights_and_its_error_over_images() {
+    let (_folder, case) = copy("3-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let bias = snap.findings.as_ref().and_then(|f| f.suspects.iter().find(|s| s.kind.is_some_and(|k| k.id() == "WB-BIAS")).cloned());
+    let row = snap.sheet.as_ref().and_then(|s| s.row_of_region(bias?.region?)).expect("its row");
+    session.engine.send(Command::Inspect { row, image: Some(0) });
+    let snap = session.until("errors", |s| s.detail.as_ref().is_some_and(|d| d.row == row && d.images.len() == 16));
+    let detail = snap.detail.as_ref().expect("the row");
+    assert!(detail.images.iter().all(|(_, e)| *e > 0.1), "{:?}", detail.images);
+    let (differs, same) = (&detail.weights[0], &detail.weights[1]);
+    assert!(same.equal.is_some_and(|(same, of)| same == of), "{same:?}");
+    assert!(differs.equal.is_none_or(|(same, of)| same < of), "{differs:?}");
+    let start = snap
+        .proposals
+        .iter()
+        .find(|p| {
+            Some(p.suspect)
+                == snap
+                    .findings
+                    .as_ref()
+                    .and_then(|f| f.suspects.iter().position(|s| s.region == snap.sheet.as_ref().and_then(|t| t.rows[row].region)))
+        })
+        .expect("its proposal")
+        .id;
+    session.engine.send(Command::Accept(start));
+    session.until("accepted", |s| !s.decided.is_empty());
+    session.settled();
+    // As it is now, not as it was.
+    session.engine.send(Command::Inspect { row, image: Some(0) });
+    let differs =
+        |s: &Snapshot| s.detail.as_ref().filter(|d| d.row == row).and_then(|d| d.activations.as_ref().map(|a| a.source != a.target));
+    session.until("mended", |s| s.detail.as_ref().is_some_and(|d| d.is_old) || differs(s) == Some(false));
+}
+
+#[test]
+fn a_report_is_written_beside_the_log_before_anything_is_decided() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let proposal = snap.proposals.first().expect("a proposal");
+    assert!(proposal.known.iter().any(|k| k.starts_with("microsoft/MMdnn#660: ")), "{:?}", proposal.known);
+    assert!(!proposal.places.is_empty());
+    assert_eq!(snap.images.held.map(|h| h.2), Some(20));
+    session.engine.send(Command::Report);
+    let page = session.until("a report", |s| s.reported.is_some()).reported.clone().expect("a path");
+    assert!(page.ends_with("target.fixcon.html"), "{}", page.display());
+    let text = std::fs::read_to_string(&page).expect("a page");
+    assert!(text.contains("LH-PADS") && page.with_extension("md").exists());
+    // Another one never takes its place.
+    session.engine.send(Command::Report);
+    session.until("another", |s| s.reported.as_ref().is_some_and(|p| *p != page));
+}
+
+#[test]
 fn a_target_that_does_not_run_is_named_and_mended() {
     let (_folder, case) = copy("5-");
     let mut session = Session::open(&case);

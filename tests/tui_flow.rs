@@ -130,6 +130,42 @@ fn search_goes_as_one_types_and_escape_goes_back() {
 }
 
 #[test]
+fn a_region_is_looked_into_alone_and_a_report_a_copy_and_another_name_are_asked_for() {
+    let mut state = state(accepted(), 120, 40);
+    press(&mut state, &["i"]);
+    assert!(matches!(state.overlay, Some(Overlay::Region { row: 8 | 0, .. })), "{:?}", state.overlay);
+    press(&mut state, &["esc"]);
+    assert!(commands(&press(&mut state, &["W"])).contains(&Command::Report));
+    let copied = press(&mut state, &["y"]);
+    assert!(copied.iter().any(|e| matches!(e, Effect::Copy(text) if text.contains("34 → 2 of 120 flipped"))), "{copied:?}");
+    press(&mut state, &["S", "ctrl-u"]);
+    type_in(&mut state, "/tmp/other.onnx");
+    assert_eq!(commands(&press(&mut state, &["enter"])), [Command::Save(Some("/tmp/other.onnx".into()))]);
+}
+
+#[test]
+fn a_row_that_is_mended_is_found_as_repaired() {
+    let mut state = state(accepted(), 120, 40);
+    press(&mut state, &["home", "/"]);
+    type_in(&mut state, "repaired");
+    assert_eq!(state.graph.row(), Some(8));
+}
+
+#[test]
+fn a_click_on_the_strip_goes_there() {
+    let mut state = state(localized(), 80, 16);
+    press(&mut state, &["home"]);
+    let click = |column, row| {
+        Input::Mouse(MouseEvent { kind: MouseEventKind::Down(MouseButton::Left), column, row, modifiers: KeyModifiers::NONE })
+    };
+    let panes = Panes::new(&state);
+    let graph = panes.of(Pane::Graph).expect("the graphs");
+    update(&mut state, click(graph.right() - 3, graph.bottom() - 1));
+    let last = state.snapshot.sheet.as_ref().map_or(0, |s| s.rows.len() - 1);
+    assert!(state.graph.row().is_some_and(|r| r + 3 > last), "{:?} of {last}", state.graph.row());
+}
+
+#[test]
 fn folds_and_bookmarks() {
     // Low enough that not all rows fit.
     let mut state = state(localized(), 120, 32);

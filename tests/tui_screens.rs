@@ -246,6 +246,25 @@ fn after_a_repair_and_at_the_end() {
 }
 
 #[test]
+fn help_begins_with_the_pane_that_has_the_keys() {
+    for (i, pane) in Pane::ALL.iter().enumerate() {
+        let mut state = state(localized(), 120, 40);
+        (0..i).for_each(|_| drop(press(&mut state, &["tab"])));
+        press(&mut state, &["?"]);
+        let shown = text(&draw(&state));
+        let first = shown.lines().nth(2).unwrap_or_default();
+        assert!(first.contains(&format!("In this pane: {}", pane.name())), "{shown}");
+        insta::assert_snapshot!(format!("help-{}-120x40", pane.name()), shown);
+    }
+}
+
+#[test]
+fn one_region_alone() {
+    at_all_sizes("region", with(localized, &["i"]));
+    at_all_sizes("save-as", with(accepted, &["S"]));
+}
+
+#[test]
 fn help_palette_and_questions() {
     at_all_sizes("help", with(localized, &["?"]));
     at_all_sizes("palette", |w, h| {

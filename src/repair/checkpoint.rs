@@ -16,7 +16,7 @@ const FEWEST: usize = 12;
 
 /// A place where the network is cut: all that anything below reads.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub struct Cut {
     /// Names of the values, in order.
     pub names: Vec<String>,
     /// The values of each image, where it was run.
@@ -25,7 +25,7 @@ pub(super) struct Cut {
 
 /// What was kept of one evaluation of the target.
 #[derive(Debug)]
-pub(super) struct Checkpoints {
+pub struct Checkpoints {
     made_by: Arc<Network>,
     feed: Feed,
     /// From the top down.

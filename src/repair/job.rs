@@ -123,7 +123,7 @@ pub struct Job {
     /// How to work.
     pub options: JobOptions,
     /// What was kept of the last evaluation of the whole target.
-    checkpoints: Option<Arc<Checkpoints>>,
+    pub checkpoints: Option<Arc<Checkpoints>>,
 }
 
 impl Job {
@@ -201,10 +201,15 @@ impl Job {
         }
     }
 
+    /// Why a strict runtime would not load the target as it is, where ours would go on.
+    pub fn refusal(&self) -> Option<String> {
+        refused(self.target.model()).into_iter().next().map(|(_, why)| why)
+    }
+
     /// Runs the target on all images: below what changed, where values above it were kept.
     pub fn reevaluate(&mut self, watch: &dyn Watch) {
-        // What a strict runtime refuses does not run, even where ours would go on.
-        if let Some((_, why)) = refused(self.target.model()).into_iter().next() {
+        // What a strict runtime refuses does not run.
+        if let Some(why) = self.refusal() {
             self.target_labels = Evaluation::of(vec![None; self.images.len()], Some(why));
             return;
         }

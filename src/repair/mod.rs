@@ -10,6 +10,7 @@ pub mod paper;
 mod precision;
 pub mod words;
 
+pub use checkpoint::{Checkpoints, Cut};
 pub use decide::{Policy, Repaired, Round, run};
 pub use diff::{DiffLine, Touched, diff};
 pub use evaluate::Evaluation;

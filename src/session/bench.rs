@@ -1,15 +1,20 @@
 //! Two models made ready to be compared image by image, for what both say and not for the label alone.
 
-use super::sheet::Shapes;
+use super::sheet::{NamedShapes, Shapes};
 use super::snapshot::{Load, Opinion, Scored};
 use crate::compare::{self, Chosen, CompareError, Comparison, softmax};
 use crate::dataset::{DatasetError, Feed, ImageSet};
 use crate::model::{Model, harmless};
-use crate::repair::Job;
-use crate::run::{Network, RunOptions, Runner, Value, Watch};
+use crate::repair::{Checkpoints, Job};
+use crate::run::{Network, RunOptions, Runner, Runtime, Value, Watch};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Work on the images that flip, after an edit.
+pub(super) const FLIPPED_AGAIN: &str = "running the flipped images again";
+/// Work on the images that agree, after an edit.
+pub(super) const REST_AGAIN: &str = "running the other images again";
 
 /// One side made ready.
 struct Ready {
@@ -36,6 +41,12 @@ pub struct Bench {
     /// The source.
     pub source: Arc<SourceSide>,
     target: Ready,
+    /// Shapes of the target's values, by name: an edited target goes on from a cut, and above it they are as they were.
+    shapes: NamedShapes,
+    /// Where the target goes on from, when only what lies below an edit runs.
+    from: Option<(Arc<Checkpoints>, usize)>,
+    /// What is kept of this run, for edits to come.
+    keeps: Option<Mutex<Option<Checkpoints>>>,
 }
 
 /// What both models say of one image.
@@ -80,6 +91,10 @@ impl Ready {
         if let Some((_, why)) = runner.unsupported().first() {
             return Err(why.to_string());
         }
+        Ok(Self::of(network, feed, example, runner))
+    }
+
+    fn of(network: &Network, feed: &Feed, example: &[Value], runner: Runner) -> Self {
         let mut shapes = Shapes::new();
         for (v, x) in network.inputs().iter().zip(example) {
             shapes.insert(*v, x.shape().to_vec());
@@ -89,7 +104,29 @@ impl Ready {
                 shapes.insert(v, value.shape().to_vec());
             }
         });
-        Ok(Self { feed: feed.clone(), runner, shapes })
+        Self { feed: feed.clone(), runner, shapes }
+    }
+
+    /// A target that also gives out the values from which an edited one can go on; as it is where that is not worth it.
+    fn keeping(job: &Job, example: &[Value]) -> Result<(Self, Option<Checkpoints>), String> {
+        let options = &job.options.run;
+        if options.runtime == Runtime::Tract
+            && let Some((checkpoints, network)) = Checkpoints::place(&job.target, &job.target_feed, example, job.images.len())
+            && let Ok(runner) = Runner::of(network.clone(), example, options)
+            // Further outputs can make what runs as a whole run node by node.
+            && runner.note().is_none()
+            && runner.unsupported().is_empty()
+            && !runner.repeats()
+        {
+            return Ok((Self::of(&network, &job.target_feed, example, runner), Some(checkpoints)));
+        }
+        Ok((Self::new(&job.target, &job.target_feed, example, options)?, None))
+    }
+
+    /// The shapes by the names of the values.
+    fn named(&self) -> NamedShapes {
+        let index = self.runner.network().model().index();
+        self.shapes.iter().map(|(v, shape)| (index.name(*v).to_string(), shape.clone())).collect()
     }
 }
 
@@ -122,21 +159,56 @@ impl SourceSide {
 }
 
 impl Bench {
-    /// Makes the target of a job ready beside its source.
+    /// Makes the target of a job ready beside its source; from the last kept values above what changed on, where there are any.
+    /// `before` is what was known of the target's shapes.
     ///
     /// # Errors
     /// In words: why the target does not run.
-    pub fn new(job: &Job, source: Arc<SourceSide>) -> Result<Self, String> {
+    pub fn new(job: &Job, source: Arc<SourceSide>, before: Option<&NamedShapes>) -> Result<Self, String> {
+        if let Some(why) = job.refusal() {
+            return Err(why);
+        }
+        let (images, comparison) = (job.images.clone(), job.comparison.clone());
+        if let Some((from, target)) = Self::below(job, &source) {
+            let mut shapes = before.cloned().unwrap_or_default();
+            shapes.extend(target.named());
+            return Ok(Self { images, comparison, source, target, shapes, from: Some(from), keeps: None });
+        }
         let mut inputs = job.images.inputs(source.first, &[&job.target_feed]).map_err(|e| e.to_string())?;
-        let target = Ready::new(&job.target, &job.target_feed, &inputs.pop().unwrap_or_default(), &job.options.run)?;
-        let out = Self { images: job.images.clone(), comparison: job.comparison.clone(), source, target };
+        let (target, checkpoints) = Ready::keeping(job, &inputs.pop().unwrap_or_default())?;
+        let shapes = target.named();
+        let out = Self { images, comparison, source, target, shapes, from: None, keeps: checkpoints.map(|c| Mutex::new(Some(c))) };
         // One image shows whether anything fits at all, before all threads find out at once.
         out.compare(out.source.first).map(|_| out).map_err(|e| e.to_string())
     }
 
+    /// The target from a cut on, when every image that was run has its values there.
+    fn below(job: &Job, source: &SourceSide) -> Option<((Arc<Checkpoints>, usize), Ready)> {
+        let checkpoints = job.checkpoints.as_ref()?;
+        let (cut, network) = checkpoints.below(&job.target, &job.target_feed)?;
+        let at = checkpoints.cuts.iter().position(|c| std::ptr::eq(c, cut))?;
+        let mut both = source.outputs.iter().zip(&cut.values);
+        if !both.all(|(known, kept)| known.get().is_none() || kept.is_some()) {
+            return None;
+        }
+        let example = cut.values.get(source.first)?.as_ref()?;
+        let target = Ready::new(&network, &job.target_feed, example, &job.options.run).ok()?;
+        Some(((checkpoints.clone(), at), target))
+    }
+
     /// Shapes of the target's values.
-    pub fn target_shapes(&self) -> &Shapes {
-        &self.target.shapes
+    pub fn target_shapes(&self) -> &NamedShapes {
+        &self.shapes
+    }
+
+    /// Whether only a part of the target runs.
+    pub fn is_partial(&self) -> bool {
+        self.from.is_some()
+    }
+
+    /// What was kept of a run that came to its end.
+    pub fn checkpoints(&self) -> Option<Arc<Checkpoints>> {
+        self.keeps.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take().map(Arc::new)
     }
 
     /// What both models say of one image.
@@ -145,9 +217,14 @@ impl Bench {
     /// When the image cannot be read, or a model does not run on it.
     pub fn compare(&self, image: usize) -> Result<Compared, CompareError> {
         let known = self.source.outputs[image].get();
+        let kept = self.from.as_ref().and_then(|(c, at)| c.cuts.get(*at)?.values.get(image)?.as_deref());
         let (s, t);
         let run = |ready: &Ready, side, inputs: &[Value]| ready.runner.run(inputs).map_err(|error| CompareError::Run { side, error });
         let source = match known {
+            Some(outputs) if kept.is_some() => {
+                t = Vec::new();
+                outputs
+            }
             Some(outputs) => {
                 t = self.images.inputs(image, &[&self.target.feed])?.pop().unwrap_or_default();
                 outputs
@@ -159,7 +236,11 @@ impl Bench {
                 self.source.outputs[image].get_or_init(|| s)
             }
         };
-        let target = run(&self.target, compare::Side::Target, &t)?;
+        let target = run(&self.target, compare::Side::Target, kept.unwrap_or(&t))?;
+        if let Some(keeps) = &self.keeps {
+            let mut keeps = keeps.lock().unwrap_or_else(PoisonError::into_inner);
+            keeps.iter_mut().for_each(|k| k.keep(self.target.runner.network(), image, &target));
+        }
         let judged = self.comparison.judge(source, &target)?;
         let offset = self.comparison.label_offset.unwrap_or(0);
         let item = &self.images.items()[image];
@@ -173,11 +254,12 @@ impl Bench {
         })
     }
 
-    /// Images in an order, on so many threads. `done` hears of each as soon as it is compared; those that cannot be read come as
-    /// errors.
+    /// Images in an order, on so many threads; of the first `flipped` progress is told apart from that of the rest. `done` hears of
+    /// each as soon as it is compared; those that cannot be read come as errors.
     pub fn compare_all(
         &self,
         order: &[usize],
+        flipped: usize,
         threads: usize,
         watch: &dyn Watch,
         done: &(dyn Fn(usize, Result<Compared, CompareError>) + Sync),
@@ -192,7 +274,12 @@ impl Bench {
                 if *image >= self.source.first {
                     done(*image, self.compare(*image));
                 }
-                watch.progress("", ready.fetch_add(1, Ordering::Relaxed) + 1, order.len());
+                let ready = ready.fetch_add(1, Ordering::Relaxed) + 1;
+                match ready.checked_sub(flipped) {
+                    _ if flipped == 0 => watch.progress("", ready, order.len()),
+                    None => watch.progress(FLIPPED_AGAIN, ready, flipped),
+                    Some(rest) => watch.progress(REST_AGAIN, rest, order.len() - flipped),
+                }
             }
         };
         std::thread::scope(|scope| {

@@ -57,6 +57,8 @@ pub enum Command {
     Resume(PathBuf),
     /// Writes the repaired model; beside the target when no path is given.
     Save(Option<PathBuf>),
+    /// Writes a report of the session, as a page and as Markdown, beside its log.
+    Report,
     /// Ends the session: work stops, the log is closed.
     Quit,
 }

@@ -1,14 +1,17 @@
 //! One row of the sheet in detail: attributes and weights of both sides, and what flows out of it.
 
-use super::flow;
+use super::engine::{Core, News};
+use super::flow::{self, Place};
 use super::sheet::{Cell, Sheet};
+use super::weights::{self, Weights};
 use super::words;
-use crate::align::{candidates, relative_error};
+use crate::align::{Verdict, candidates, relative_error};
 use crate::dataset::{Feed, ImageSet};
 use crate::localize::Findings;
 use crate::run::{Network, OpId, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// An attribute or a weight, on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +56,84 @@ pub struct Detail {
     pub images: Vec<(usize, f32)>,
     /// Why nothing can be told of what flows out.
     pub problem: Option<String>,
+    /// Weights of both sides with their figures, those first that differ most.
+    pub weights: Vec<Weights>,
+    /// Whether the target has changed since it was looked into, so that this is about the target as it was.
+    pub is_old: bool,
 }
 
 /// Where images come from, and what the source takes.
 pub(super) type Images = (Arc<ImageSet>, Feed);
 
+/// What a row is looked into with.
+pub(super) struct Look {
+    pub sheet: Arc<Sheet>,
+    pub findings: Option<Arc<Findings>>,
+    /// The target as it is at present.
+    pub target: Option<Arc<Network>>,
+    pub images: Option<Images>,
+    /// Images to take the error over, those that flip first.
+    pub order: Vec<usize>,
+}
+
+impl Look {
+    /// The target to look into, and whether it is the one that was looked into for faults, before an edit: an edit that leaves nodes and
+    /// values where they were can be seen at once.
+    fn target(&self) -> (Option<Arc<Network>>, bool) {
+        match (&self.sheet.target, &self.target) {
+            (Some(old), Some(now)) if !Arc::ptr_eq(old, now) => {
+                let same = self.sheet.aligned && is_built_alike(old, now);
+                (Some(if same { now.clone() } else { old.clone() }), !same)
+            }
+            (old, _) => (old.clone(), false),
+        }
+    }
+
+    /// The region of a row, where an error arises.
+    fn faulty<'a>(&'a self, target: &'a Network, row: usize) -> Option<(Place<'a>, &'a Images)> {
+        let (findings, images) = (self.findings.as_deref()?, self.images.as_ref()?);
+        let region = findings.regions.get(self.sheet.rows.get(row)?.region?).filter(|r| r.verdict == Verdict::Faulty)?;
+        Some((Place { source: self.sheet.source.as_deref()?, target, pairs: &findings.pairs, region }, images))
+    }
+
+    /// Takes the error of a row over some images, one after the other; `tell` has the detail after each and says whether to go on.
+    pub fn over_images(&self, mut detail: Detail, mut tell: impl FnMut(&Detail) -> bool) {
+        let (Some(target), _) = self.target() else { return };
+        let Some((place, images)) = self.faulty(&target, detail.row) else { return };
+        for image in self.order.iter().take(MOST_IMAGES) {
+            if let Ok(error) = flow::error(place, images, *image) {
+                detail.images.push((*image, error));
+                if !tell(&detail) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Images over which the error of a row is taken.
+const MOST_IMAGES: usize = 16;
+
+/// Whether ops and values of two networks have the same numbers.
+fn is_built_alike(a: &Network, b: &Network) -> bool {
+    let made = |n: &Network, id: OpId| n.op(id).made().collect::<Vec<_>>();
+    let name = |n: &Network, id: OpId| n.op(id).made().next().map(|v| n.model().index().name(v).to_string());
+    a.ops().len() == b.ops().len() && a.op_ids().all(|id| made(a, id) == made(b, id) && name(a, id) == name(b, id))
+}
+
 /// Works out all about a row.
-pub(super) fn work_out(sheet: &Sheet, findings: Option<&Findings>, images: Option<&Images>, row: usize, image: Option<usize>) -> Detail {
-    let mut out = Detail { row, image, ..Detail::default() };
+pub(super) fn work_out(look: &Look, row: usize, image: Option<usize>) -> Detail {
+    let (sheet, findings) = (&look.sheet, look.findings.as_deref());
+    let (now, is_old) = look.target();
+    let mut out = Detail { row, image, is_old, ..Detail::default() };
     let Some(found) = sheet.rows.get(row) else { return out };
     fn side<'a>(network: &'a Option<Arc<Network>>, cell: &'a Option<Cell>) -> Option<(&'a Network, &'a [OpId])> {
         Some((network.as_deref()?, &cell.as_ref()?.ops[..]))
     }
-    let (source, target) = (side(&sheet.source, &found.source), side(&sheet.target, &found.target));
+    let (source, target) = (side(&sheet.source, &found.source), side(&now, &found.target));
+    if sheet.aligned {
+        out.weights = weights::of_row(sheet.source.as_deref().zip(found.source.as_ref()), now.as_deref().zip(found.target.as_ref()));
+    }
     if sheet.aligned {
         out.facts = facts(source, target);
     } else {
@@ -79,13 +147,49 @@ pub(super) fn work_out(sheet: &Sheet, findings: Option<&Findings>, images: Optio
         }
         out.facts.iter_mut().for_each(|f| f.differs = false);
     }
-    let (Some(findings), Some(region), Some(images)) = (findings, found.region, images) else { return out };
-    let (Some(source), Some(target), Some(region)) = (&sheet.source, &sheet.target, findings.regions.get(region)) else { return out };
-    match flow::isolated(source, target, &findings.pairs, region, images, image.unwrap_or(0)) {
+    let (Some(findings), Some(region), Some(images)) = (findings, found.region, &look.images) else { return out };
+    let (Some(source), Some(target), Some(region)) = (&sheet.source, &now, findings.regions.get(region)) else { return out };
+    match flow::isolated(Place { source, target, pairs: &findings.pairs, region }, images, image.unwrap_or(0)) {
         Ok(activations) => out.activations = Some(activations),
         Err(why) => out.problem = Some(crate::model::harmless(&why).into_owned()),
     }
     out
+}
+
+impl Core {
+    /// Works out the details of a row, one row at a time; of several wishes the last one counts.
+    pub fn inspect(&mut self, row: usize, image: Option<usize>) {
+        if let Some(next) = &mut self.inspecting {
+            *next = Some((row, image));
+            return;
+        }
+        let (Some(open), Some(sheet)) = (&self.open, &self.snap.sheet) else { return };
+        let number = open.number;
+        let mut order: Vec<usize> = (0..open.differs[1].len()).collect();
+        order.sort_by_key(|i| !open.differs[0][*i]);
+        let look = Look {
+            sheet: sheet.clone(),
+            findings: self.snap.findings.clone(),
+            target: open.job.as_ref().map(|j| j.target.clone()),
+            images: open.job.as_ref().map(|j| (j.images.clone(), j.source_feed.clone())),
+            order,
+        };
+        self.inspecting = Some(None);
+        let looks = self.looks.clone();
+        let mine = looks.fetch_add(1, Ordering::Relaxed) + 1;
+        self.spawn(number, Arc::default(), move |to| {
+            let detail = work_out(&look, row, image);
+            to.tell(News::Detail(Box::new(detail.clone())));
+            // The errors over images come one by one, until another row is looked into.
+            look.over_images(detail, |detail| {
+                let wanted = looks.load(Ordering::Relaxed) == mine;
+                if wanted {
+                    to.tell(News::OverImages(Box::new(detail.clone())));
+                }
+                wanted
+            });
+        });
+    }
 }
 
 /// Attributes and weights of two groups of ops, those of one operator paired in order.

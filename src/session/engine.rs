@@ -4,27 +4,23 @@
 
 use super::bench::{Bench, Compared, SourceSide};
 use super::command::Command;
-use super::detail::{self, Detail};
-use super::mending::{Decided, Mending, Turned};
+use super::detail::Detail;
+use super::history::Turned;
+use super::mending::{Decided, Mending};
 use super::resume::Resumed;
-use super::snapshot::{LogLine, Side, Snapshot, Tone, Work};
+use super::snapshot::{LogLine, Side, Snapshot, Tone};
+use super::worker::{BEAT, Task};
 use crate::dataset::{Case, ImageSet};
 use crate::localize::{Findings, LocalizeOptions};
 use crate::model::harmless;
-use crate::repair::{Evaluation, Evidence, Job, Proposal};
-use crate::run::{Network, RunOptions, Watch};
+use crate::repair::{Checkpoints, Evaluation, Evidence, Job, Proposal};
+use crate::run::{Network, RunOptions};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Shortest time between two snapshots that differ in progress only.
-const BEAT: Duration = Duration::from_millis(60);
-
-/// Work that keeps a decision.
-pub(super) const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
 
 /// How the engine works.
 #[derive(Debug, Clone)]
@@ -66,6 +62,7 @@ impl Engine {
             task: None,
             last_task: 0,
             inspecting: None,
+            looks: Arc::default(),
             dirty: false,
             published: Instant::now(),
         };
@@ -103,12 +100,17 @@ pub(super) enum News {
     Compared(usize, Box<Compared>),
     LeftOut(PathBuf, String),
     DoesNotRun(String),
-    Evaluated(Evaluation, Evaluation),
+    Evaluated(Evaluation, Evaluation, Option<Arc<Checkpoints>>),
     Found(Box<Findings>, Vec<Proposal>),
     Tried(usize, Result<Evidence, String>),
     TriedAll,
     Decided(Box<Decided>),
     Turned(Box<Turned>),
+    OverImages(Box<Detail>),
+    Reported(PathBuf),
+    ReportFailed(String),
+    /// A proposal does not fit the target any more.
+    Outdated(String),
     Resumed(Box<Resumed>),
     Resumable(PathBuf, usize),
     Detail(Box<Detail>),
@@ -132,55 +134,20 @@ pub(super) struct Open {
     pub mending: Mending,
 }
 
-/// Long work under way.
-struct Task {
-    number: u64,
-    cancel: Arc<AtomicBool>,
-    /// When this part of it began.
-    began: Instant,
-    work: &'static str,
-}
-
 pub(super) struct Core {
     pub options: EngineOptions,
-    outbox: Sender<Message>,
+    pub outbox: Sender<Message>,
     publish: Box<dyn Fn(Arc<Snapshot>) + Send>,
     pub snap: Snapshot,
     pub open: Option<Open>,
-    task: Option<Task>,
-    last_task: u64,
+    pub task: Option<Task>,
+    pub last_task: u64,
     /// The details that are being worked out, and those that are wanted next.
     pub inspecting: Option<Option<(usize, Option<usize>)>>,
+    /// Counts what was looked into: who works on an older one stops.
+    pub looks: Arc<AtomicU64>,
     pub dirty: bool,
     published: Instant,
-}
-
-/// A worker's line to the engine: progress goes out, the wish to stop comes in.
-pub(super) struct Reporter {
-    number: u64,
-    outbox: Sender<Message>,
-    cancel: Arc<AtomicBool>,
-    last: Mutex<(Instant, &'static str)>,
-}
-
-impl Reporter {
-    pub fn tell(&self, news: News) {
-        // The engine ended: nobody wants to know.
-        let _ = self.outbox.send(Message::News(self.number, news));
-    }
-}
-
-impl Watch for Reporter {
-    fn progress(&self, work: &'static str, done: usize, of: usize) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0.elapsed() >= BEAT || last.1 != work {
-            *last = (Instant::now(), work);
-            self.tell(News::Progress(work, done, of));
-        }
-    }
-    fn cancelled(&self) -> bool {
-        self.cancel.load(Ordering::Relaxed)
-    }
 }
 
 impl Core {
@@ -257,57 +224,8 @@ impl Core {
             Command::Pin { source, target } => self.pair_up(source, target, true),
             Command::Resume(path) => self.resume(&path),
             Command::Save(path) => self.save(path),
+            Command::Report => self.report(),
             Command::Quit => {}
-        }
-    }
-
-    /// Starts work on a thread of its own. It replaces what was under way.
-    pub fn start(&mut self, work: &'static str, body: impl FnOnce(&Reporter) + Send + 'static) {
-        self.stop_task();
-        self.last_task += 1;
-        let cancel = Arc::new(AtomicBool::new(false));
-        self.task = Some(Task { number: self.last_task, cancel: cancel.clone(), began: Instant::now(), work });
-        self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None });
-        self.spawn(self.last_task, cancel, body);
-    }
-
-    /// Whether a decision is being made: it is seen through before anything else is begun.
-    pub fn is_deciding(&self) -> bool {
-        self.task.as_ref().is_some_and(|t| DECIDING.contains(&t.work))
-    }
-
-    /// A number for work that no other work has.
-    pub fn number(&mut self) -> u64 {
-        self.last_task += 1;
-        self.last_task
-    }
-
-    /// Runs something on a thread of its own; a panic there becomes an error here.
-    pub fn spawn(&mut self, number: u64, cancel: Arc<AtomicBool>, body: impl FnOnce(&Reporter) + Send + 'static) {
-        let reporter = Reporter { number, outbox: self.outbox.clone(), cancel, last: Mutex::new((Instant::now(), "")) };
-        let spawned = std::thread::Builder::new().name("worker".into()).spawn(move || {
-            let guarded = std::panic::AssertUnwindSafe(|| body(&reporter));
-            if let Err(panic) = std::panic::catch_unwind(guarded) {
-                let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-                reporter.tell(News::Failed(format!("the engine gave up: {}", text.unwrap_or("no reason given"))));
-            }
-        });
-        if let Err(why) = spawned {
-            self.task = None;
-            self.snap.work = None;
-            self.fail(format!("no thread for it: {why}"));
-        }
-    }
-
-    /// Stops the work under way; whether there was any.
-    pub fn stop_task(&mut self) -> bool {
-        self.snap.work = None;
-        match self.task.take() {
-            Some(task) => {
-                task.cancel.store(true, Ordering::Relaxed);
-                true
-            }
-            None => false,
         }
     }
 
@@ -338,12 +256,13 @@ impl Core {
                 self.log(Tone::Error, format!("the target does not run: {why}"));
                 self.snap.does_not_run = Some(harmless(&why).into_owned());
             }
-            News::Evaluated(source, target) => self.evaluated(source, target),
+            News::Evaluated(source, target, kept) => self.evaluated(source, target, kept),
             News::Found(findings, proposals) => self.found(*findings, proposals),
             News::Tried(id, evidence) => self.tried(id, evidence),
             News::TriedAll => drop(self.stop_task()),
             News::Decided(decided) => self.decided(*decided),
             News::Turned(turned) => self.turned(*turned),
+            News::Outdated(why) => self.outdated(&why),
             News::Resumed(resumed) => self.resumed(*resumed),
             News::Resumable(path, edits) => self.snap.resumable = Some((path, edits)),
             News::Detail(detail) => {
@@ -351,6 +270,18 @@ impl Core {
                 if let Some(Some((row, image))) = self.inspecting.take() {
                     self.inspect(row, image);
                 }
+            }
+            News::Reported(page) => {
+                self.log(Tone::Good, format!("report: {} (and the same as Markdown)", page.display()));
+                self.snap.reported = Some(page);
+            }
+            News::ReportFailed(why) => self.fail(format!("no report: {why}")),
+            News::OverImages(detail) => {
+                if self.snap.detail.as_ref().is_some_and(|d| d.row == detail.row && d.image == detail.image) {
+                    self.snap.detail = Some(Arc::new(*detail));
+                    self.dirty = true;
+                }
+                return;
             }
             News::Failed(why) => {
                 if of_task {
@@ -363,32 +294,5 @@ impl Core {
             }
         }
         self.show();
-    }
-
-    fn progress(&mut self, name: &'static str, done: usize, of: usize) {
-        let Some(task) = &mut self.task else { return };
-        let name = if name.is_empty() { task.work } else { name };
-        if self.snap.work.as_ref().is_some_and(|w| w.name != name) {
-            task.began = Instant::now();
-        }
-        let spent = task.began.elapsed();
-        let left = (done > 0 && of > done && spent > Duration::from_millis(500)).then(|| spent.mul_f64((of - done) as f64 / done as f64));
-        self.snap.work = Some(Work { name, done, of, left });
-        self.dirty = true;
-    }
-
-    /// Works out the details of a row, one row at a time; of several wishes the last one counts.
-    fn inspect(&mut self, row: usize, image: Option<usize>) {
-        if let Some(next) = &mut self.inspecting {
-            *next = Some((row, image));
-            return;
-        }
-        let (Some(open), Some(sheet)) = (&self.open, &self.snap.sheet) else { return };
-        let (sheet, findings, number) = (sheet.clone(), self.snap.findings.clone(), open.number);
-        let feed = open.job.as_ref().map(|j| (j.images.clone(), j.source_feed.clone()));
-        self.inspecting = Some(None);
-        self.spawn(number, Arc::default(), move |to| {
-            to.tell(News::Detail(Box::new(detail::work_out(&sheet, findings.as_deref(), feed.as_ref(), row, image))));
-        });
     }
 }

@@ -1,7 +1,7 @@
 //! What flows out of a region for one image: the source's value, and what the target's side makes of the source's inputs.
 
 use super::detail::{Activations, Images};
-use crate::align::{Pair, Region};
+use crate::align::{Pair, Region, relative_error};
 use crate::model::ValueId;
 use crate::run::{Network, Value};
 use std::collections::{HashMap, HashSet};
@@ -9,18 +9,39 @@ use std::collections::{HashMap, HashSet};
 /// Parts of a histogram.
 const BINS: usize = 32;
 
-/// Runs the source on an image and the region alone on the source's values.
+/// A region between two networks.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub source: &'a Network,
+    pub target: &'a Network,
+    pub pairs: &'a [Pair],
+    pub region: &'a Region,
+}
+
+/// What flows out of a region, alone on the source's values of an image, beside what the source has there.
 ///
 /// # Errors
 /// In words: what cannot be run or compared.
-pub(super) fn isolated(
-    source: &Network,
-    target: &Network,
-    pairs: &[Pair],
-    region: &Region,
+pub(super) fn isolated(place: Place<'_>, images: &Images, image: usize) -> Result<Activations, String> {
+    let (expected, found, perm) = both(place, images, image)?;
+    Ok(compare(&expected, &found, perm))
+}
+
+/// The isolated error of a region for an image.
+///
+/// # Errors
+/// As [`isolated`].
+pub(super) fn error(place: Place<'_>, images: &Images, image: usize) -> Result<f32, String> {
+    let (expected, found, _) = both(place, images, image)?;
+    Ok(relative_error(&found.to_f32(), &expected.to_f32()))
+}
+
+/// What the source has behind a region, what the region makes of the source's values, and the order of axes between them.
+fn both<'a>(
+    Place { source, target, pairs, region }: Place<'a>,
     images: &Images,
     image: usize,
-) -> Result<Activations, String> {
+) -> Result<(Value, Value, &'a [usize]), String> {
     let output = region.outputs.iter().filter_map(|i| pairs.get(*i)).next().ok_or("nothing that flows out of it is paired")?;
     let given: Vec<&Pair> = region.inputs.iter().filter_map(|i| pairs.get(*i)).collect();
     let wanted: HashSet<ValueId> = given.iter().copied().chain([output]).map(|p| p.source).collect();
@@ -46,7 +67,7 @@ pub(super) fn isolated(
     if found.len() != expected.len() {
         return Err(format!("the target makes {:?} where the source has {:?}", found.shape(), expected.shape()));
     }
-    Ok(compare(&expected, found, &output.layout.perm))
+    Ok((expected, found.clone(), &output.layout.perm))
 }
 
 /// The wanted values of a run, the inputs among them.
@@ -67,7 +88,8 @@ fn record(network: &Network, inputs: &[Value], wanted: &HashSet<ValueId>) -> Res
     }
 }
 
-fn stats(x: &[f32]) -> [f32; 4] {
+/// Least, greatest, mean, standard deviation.
+pub(super) fn stats(x: &[f32]) -> [f32; 4] {
     if x.is_empty() {
         return [0.0; 4];
     }

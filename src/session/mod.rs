@@ -5,20 +5,27 @@ mod bench;
 mod command;
 mod detail;
 mod engine;
+mod fit;
 mod flow;
+mod history;
+mod looking;
 mod mending;
 mod offer;
 mod opening;
 mod own;
 mod resume;
+mod saving;
 mod sheet;
 mod snapshot;
+mod weights;
+mod worker;
 
 pub use crate::repair::words;
 pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};
-pub use sheet::{Cell, Row, Shapes, Sheet, Sign};
+pub use sheet::{Cell, NamedShapes, Row, Shapes, Sheet, Sign};
 pub use snapshot::{
     CaseInfo, Decision, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,
 };
+pub use weights::{Scatter, Weights};

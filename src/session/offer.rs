@@ -1,10 +1,13 @@
 //! A repair's proposal as people read it: the edit as a diff, what it touches, its evidence.
 
+use super::sheet::Sheet;
 use super::snapshot::{DiffLine, Proposal, Standing};
 use super::words;
 use crate::localize::Suspect;
 use crate::model::harmless;
 use crate::repair::{self, Evidence, Job};
+use crate::report::known_of;
+use std::collections::HashMap;
 
 /// Makes a proposal readable. `evidence` is what trying it on some images gave.
 pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect>, evidence: Option<Evidence>, job: &Job) -> Proposal {
@@ -13,6 +16,7 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
         id,
         suspect: proposal.suspect,
         row: None,
+        places: Vec::new(),
         category: suspect.map_or(proposal.kind.category(), |s| s.category),
         // What was found names it; an edit that several kinds share keeps one name on the screen.
         kind: suspect.and_then(|s| s.kind).or(Some(proposal.kind)),
@@ -24,9 +28,35 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
         breaks: evidence.map(|e| (e.agreeing.1, e.agreeing.0)).filter(|(_, of)| *of > 0),
         safe: proposal.safe,
         touches: touched.words(),
-        known: Vec::new(),
+        known: known(proposal, suspect, job),
         editable: super::own::single(&proposal.edit).map(|(_, a)| words::attribute(a)),
         standing: Standing::Open,
+    }
+}
+
+/// Reports of the same fault of a converter: kind, operator and producer are alike.
+fn known(proposal: &repair::Proposal, suspect: Option<&Suspect>, job: &Job) -> Vec<String> {
+    let Some(suspect) = suspect else { return Vec::new() };
+    let kind = suspect.kind.unwrap_or(proposal.kind);
+    let model = job.target.model();
+    let count = model.index().nodes().len();
+    let nodes: Vec<_> = suspect.target_nodes.iter().copied().filter(|n| (n.0 as usize) < count).collect();
+    known_of(model, &nodes, kind).into_iter().map(|k| format!("{}: {}", k.issue, k.what)).collect()
+}
+
+/// Tells of each suspect's first proposal, and of those that are accepted, which rows of the sheet it touches.
+pub fn place<'a>(proposals: &mut [Proposal], sheet: &Sheet, nodes: impl Fn(usize) -> &'a [String]) {
+    let Some(target) = sheet.target.as_ref().filter(|_| sheet.aligned) else { return };
+    let rows = sheet.rows.iter().enumerate().flat_map(|(i, r)| r.target.iter().flat_map(move |c| c.ops.iter().map(move |op| (i, *op))));
+    let by_label: HashMap<&str, usize> = rows.map(|(i, op)| (target.label(op), i)).collect();
+    let mut seen: Vec<usize> = Vec::new();
+    for p in proposals {
+        let first = !seen.contains(&p.suspect);
+        seen.push(p.suspect);
+        if first || p.standing == Standing::Accepted {
+            p.places = nodes(p.id).iter().filter_map(|n| by_label.get(n.as_str()).copied()).collect();
+            p.places.dedup();
+        }
     }
 }
 

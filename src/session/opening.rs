@@ -1,13 +1,14 @@
 //! Opening a case: reading both models and the images, then comparing all of them.
 
-use super::bench::{self, Bench, Compared, SourceSide};
-use super::engine::{Core, News, Open, Reporter};
-use super::sheet::{Shapes, Sheet, Sign};
+use super::bench::{self, Bench, Compared, FLIPPED_AGAIN, SourceSide};
+use super::engine::{Core, News, Open};
+use super::sheet::{NamedShapes, Shapes, Sheet, Sign, shapes_of};
 use super::snapshot::{CaseInfo, Flip, Images, Load, Side, Snapshot, Tone};
+use super::worker::Reporter;
 use crate::compare::CompareError;
 use crate::dataset::{Case, DatasetError, ImageSet};
 use crate::model::harmless;
-use crate::repair::{Evaluation, Job, JobOptions};
+use crate::repair::{Checkpoints, Evaluation, Job, JobOptions};
 use crate::run::{Network, Watch};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -135,8 +136,10 @@ impl Core {
         let Some(open) = &self.open else { return };
         let nothing = Shapes::new();
         let source_shapes = open.source_side.as_ref().map_or(&nothing, |s| s.shapes());
-        let target_shapes = open.bench.as_ref().map_or(&nothing, |b| b.target_shapes());
-        let shapes = [source_shapes, target_shapes];
+        // The target that is shown can be another one than the edited one that ran last.
+        let shown = open.mending.looked_at.as_ref().filter(|_| self.snap.findings.is_some()).or(open.target.as_ref());
+        let target_shapes = open.bench.as_ref().zip(shown).map(|(b, network)| shapes_of(network, b.target_shapes()));
+        let shapes = [source_shapes, target_shapes.as_ref().unwrap_or(&nothing)];
         let sheet = match (&self.snap.findings, &open.mending.looked_at) {
             (Some(findings), Some(target)) => {
                 let mended: HashSet<&str> =
@@ -173,9 +176,10 @@ impl Core {
         let mut order: Vec<usize> = (0..job.images.len()).collect();
         order.sort_by_key(|i| !open.differs[1][*i]);
         let side = open.source_side.clone();
-        let first_time = side.is_none();
-        let work = if first_time { "comparing images" } else { "running the target again" };
-        self.start(work, move |to| evaluation(*job, side, &order, to));
+        let known = Known { side, shapes: open.bench.as_ref().map(|b| b.target_shapes().clone()) };
+        let flipped = if known.side.is_some() { open.differs[1].iter().filter(|d| **d).count() } else { 0 };
+        let work = if known.side.is_none() { "comparing images" } else { FLIPPED_AGAIN };
+        self.start(work, move |to| evaluation(*job, known, &order, flipped, to));
     }
 
     /// An image was compared.
@@ -204,7 +208,7 @@ impl Core {
             }
             Err(at) if compared.mismatch => {
                 let Compared { path, truth, source, target, .. } = compared;
-                flips.insert(at, Flip { image, path, truth, source, target, mended: false, broken });
+                flips.insert(at, Flip { image, path, truth, source, target, mended: false, broken, trail: Vec::new() });
             }
             Err(_) => {}
         }
@@ -212,13 +216,18 @@ impl Core {
     }
 
     /// All images were compared.
-    pub fn evaluated(&mut self, source: Evaluation, target: Evaluation) {
+    pub fn evaluated(&mut self, source: Evaluation, target: Evaluation, kept: Option<Arc<Checkpoints>>) {
         self.stop_task();
         let Some(open) = &mut self.open else { return };
         let Some(job) = &mut open.job else { return };
         let first_time = job.source_labels.labels.is_empty();
+        let ran_before = job.target_labels.failure.is_none();
         job.source_labels = source;
         job.target_labels = target;
+        if kept.is_some() {
+            job.checkpoints = kept;
+        }
+        let runs_now = !ran_before && job.target_labels.failure.is_none();
         let left = job.flips().len();
         let count = job.count();
         if let Some(last) = job.accepted.last_mut().filter(|a| !a.undone) {
@@ -234,22 +243,35 @@ impl Core {
             }
         }
         self.snap.images.done = count;
+        let held: Vec<usize> = (0..job.images.len()).filter(|i| job.is_held_back(*i) && job.source_labels.labels[*i].is_some()).collect();
+        let differ = |of: &[bool]| held.iter().filter(|i| of.get(**i).copied().unwrap_or(false)).count();
+        self.snap.images.held = (!held.is_empty()).then(|| (differ(&open.differs[0]), differ(&open.differs[1]), held.len()));
+        for flip in Arc::make_mut(&mut self.snap.images.flips) {
+            flip.trail.push(open.differs[1].get(flip.image).copied().unwrap_or(false));
+        }
         if self.snap.does_not_run.is_none() {
             let (tone, text) = match (left, first_time) {
                 (0, true) => (Tone::Good, format!("no label differs on {count} images")),
                 (0, false) => (Tone::Good, format!("0 of {count} images flipped: all labels agree")),
                 (n, _) => (Tone::Warning, format!("{n} of {count} images flipped")),
             };
-            self.log(tone, text);
+            let part = self.open.as_ref().and_then(|o| o.bench.as_ref()).is_some_and(|b| b.is_partial());
+            self.log(tone, if part && !first_time { format!("{text} (what lies below the edit ran)") } else { text });
         }
-        self.after_evaluation(first_time);
+        self.after_evaluation(first_time || runs_now);
     }
 }
 
-/// Compares images in an order and tells of each.
-fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: &Reporter) {
-    let first_time = side.is_none();
-    let side = match side {
+/// What is known from an evaluation before.
+struct Known {
+    side: Option<Arc<SourceSide>>,
+    shapes: Option<NamedShapes>,
+}
+
+/// Compares images in an order, the first so many of which flip, and tells of each.
+fn evaluation(mut job: Job, known: Known, order: &[usize], flipped: usize, to: &Reporter) {
+    let first_time = known.side.is_none();
+    let side = match known.side {
         Some(side) => side,
         None => match SourceSide::new(&job, &mut |path, why| to.tell(News::LeftOut(path, why))) {
             Ok(side) => Arc::new(side),
@@ -257,7 +279,7 @@ fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: 
         },
     };
     to.tell(News::SourceReady(side.clone()));
-    let bench = match Bench::new(&job, side) {
+    let bench = match Bench::new(&job, side, known.shapes.as_ref()) {
         Ok(bench) => Arc::new(bench),
         Err(why) => {
             to.tell(News::DoesNotRun(why.clone()));
@@ -266,7 +288,7 @@ fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: 
             }
             let failure = Evaluation::of(vec![None; job.images.len()], Some(why));
             if !to.cancelled() {
-                to.tell(News::Evaluated(job.source_labels, failure));
+                to.tell(News::Evaluated(job.source_labels, failure, None));
             }
             return;
         }
@@ -275,7 +297,7 @@ fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: 
     let count = job.images.len();
     let nothing = || Evaluation::of(vec![None; count], None);
     let labels = Mutex::new((nothing(), nothing()));
-    bench.compare_all(order, job.options.run.threads_for(count), to, &|image, result| {
+    bench.compare_all(order, flipped, job.options.run.threads_for(count), to, &|image, result| {
         let mut labels = labels.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(compared) => {
@@ -296,6 +318,6 @@ fn evaluation(mut job: Job, side: Option<Arc<SourceSide>>, order: &[usize], to: 
         if let Some(why) = &target.failure {
             to.tell(News::DoesNotRun(why.clone()));
         }
-        to.tell(News::Evaluated(source, target));
+        to.tell(News::Evaluated(source, target, bench.checkpoints()));
     }
 }

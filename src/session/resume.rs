@@ -1,8 +1,9 @@
 //! Going on with a session that ended before it was closed: its log says which edits were made.
 
 use super::engine::{Core, News};
-use super::mending::{Offer, beside};
+use super::mending::Offer;
 use super::offer;
+use super::saving::beside;
 use super::snapshot::{Standing, Tone};
 use crate::audit::{By, Chain, Change, Event, Log, Recorder};
 use crate::dataset::{Feed, Recipe};

@@ -93,6 +93,15 @@ pub struct Sheet {
 /// Shapes of values that a run gave, by value.
 pub type Shapes = HashMap<ValueId, Vec<usize>>;
 
+/// The same by name, which an edit leaves to what it does not touch.
+pub type NamedShapes = HashMap<String, Vec<usize>>;
+
+/// The shapes of a network's own values.
+pub(super) fn shapes_of(network: &Network, named: &NamedShapes) -> Shapes {
+    let index = network.model().index();
+    named.iter().filter_map(|(name, shape)| Some((index.value(name)?, shape.clone()))).collect()
+}
+
 impl Sheet {
     /// Two graphs of which nothing is known: each in its own order.
     pub fn unpaired(source: Option<Arc<Network>>, target: Option<Arc<Network>>, shapes: [&Shapes; 2]) -> Self {

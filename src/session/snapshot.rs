@@ -100,6 +100,8 @@ pub struct Flip {
     pub mended: bool,
     /// Whether it agreed at the start and differs only since an edit.
     pub broken: bool,
+    /// Whether it differed after each run of all images so far, the first without any edit.
+    pub trail: Vec<bool>,
 }
 
 /// The images of the case.
@@ -115,6 +117,8 @@ pub struct Images {
     pub at_start: usize,
     /// The images that differ or differed.
     pub flips: Arc<Vec<Flip>>,
+    /// Of the images that only verify: how many differed at the start, how many differ now, and how many there are.
+    pub held: Option<(usize, usize, usize)>,
     /// Files that were left out, with the reason.
     pub unreadable: Arc<Vec<(PathBuf, String)>>,
 }
@@ -164,6 +168,8 @@ pub struct Proposal {
     pub suspect: usize,
     /// Row of the sheet, for an edit that a person wrote.
     pub row: Option<usize>,
+    /// Rows of the sheet that hold nodes it touches.
+    pub places: Vec<usize>,
     /// Category of the fault.
     pub category: Category,
     /// Kind of the fault, when it has a name.
@@ -258,6 +264,8 @@ pub struct Snapshot {
     pub unsaved: bool,
     /// Where the repaired model was written.
     pub saved: Option<PathBuf>,
+    /// Where the last report was written.
+    pub reported: Option<PathBuf>,
     /// Where the audit log is.
     pub audit_log: Option<PathBuf>,
     /// The log of a session that ended before it was closed, and how many edits it had accepted.

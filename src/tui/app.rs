@@ -85,6 +85,7 @@ pub fn run(options: Options) -> io::Result<()> {
                 match effect {
                     Effect::Engine(command) => engine.send(command),
                     Effect::Picture(path, size) => pictures.wish(path, size),
+                    Effect::Copy(text) => tty.copy(&text)?,
                     Effect::Redraw => tty.clear()?,
                     Effect::Suspend => tty.suspend()?,
                     Effect::Quit => leave = true,

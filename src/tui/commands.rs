@@ -77,6 +77,8 @@ commands! {
     Take "take" ["t"] "take from source" Repair "propose to take over what the source has in this row";
     Localize "localize" ["L"] "find faults" Repair "look for the regions that introduce errors";
     Save "save" ["w"] "save" Repair "write the repaired model and its recipe beside the target";
+    SaveAs "save-as" ["S"] "save as" Repair "write the repaired model under another name";
+    Report "report" ["W"] "report" Repair "write a report of the session beside its log, as a page and as Markdown";
 
     NextSuspect "next-suspect" ["}"] "next suspect" Jump "go to the next suspect";
     PreviousSuspect "previous-suspect" ["{"] "previous suspect" Jump "go to the previous suspect";
@@ -85,6 +87,7 @@ commands! {
     Worst "worst" ["!"] "worst region" Jump "go to the region with the largest isolated error";
 
     Details "details" ["enter"] "details" Graph "open or close a fold or a region's nodes";
+    Region "region" ["i"] "region" Graph "look into this region alone: its nodes on both sides, what they read and make";
     Fold "fold" ["z"] "fold" Graph "open or close the fold here";
     FoldAll "fold-all" ["Z"] "fold all" Graph "open or close all folds";
     Producer "producer" ["("] "to producer" Graph "go up to the row that makes this row's input; again for its next input";
@@ -118,6 +121,7 @@ commands! {
     Resume "resume" ["R"] "resume" Program "go on with the session that was cut short";
     Hints "hints" ["H"] "hints" Program "show or put away the hints";
     Theme "theme" ["T"] "theme" Program "dark or light colours";
+    Copy "copy" ["y"] "copy" Program "copy what was found and done, as text, to the terminal's clipboard";
     Redraw "redraw" ["ctrl-l"] "redraw" Program "draw the whole screen again";
     Suspend "suspend" ["ctrl-z"] "suspend" Program "back to the shell; fg comes back here";
     Quit "quit" ["q" "ctrl-c"] "quit" Program "leave; asks when something is not saved";
@@ -178,6 +182,13 @@ impl Action {
                 when(matches!(snap.source, Load::Ready { .. }), "the source is not loaded")
             }
             Self::Save => when(snap.unsaved, "there is nothing to save"),
+            Self::SaveAs => when(snap.unsaved || snap.saved.is_some(), "there is nothing to save: no repair was accepted"),
+            Self::Report => when(in_case && snap.findings.is_some(), "faults were not looked for yet"),
+            Self::Copy => when(in_case && snap.images.done > 0, "no image was compared yet"),
+            Self::Region => {
+                when(in_case && snap.sheet.is_some(), "the graphs are not loaded yet")?;
+                when(state.graph.row().is_some_and(|r| r > 0), "go to the row of a node first")
+            }
             Self::NextSuspect | Self::PreviousSuspect => {
                 when(snap.findings.is_some(), "faults were not looked for yet")?;
                 when(state.suspect_count() > 0, "there is no suspect")
@@ -188,7 +199,7 @@ impl Action {
             }
             Self::Details | Self::Fold | Self::FoldAll | Self::Producer | Self::Consumer | Self::Search | Self::Bookmark | Self::Names => {
                 if self == Self::Details && state.screen == Screen::Demos {
-                    return Ok(());
+                    return when(!state.demos.is_empty(), "there is no demonstration here");
                 }
                 when(in_case && snap.sheet.is_some(), "the graphs are not loaded yet")
             }
@@ -246,6 +257,37 @@ impl KeyMap {
     }
 }
 
+/// The commands that are about a pane, the most useful first: the help begins with them.
+pub fn of_pane(pane: Pane) -> &'static [Action] {
+    use Action::*;
+    match pane {
+        Pane::Graph => &[
+            Details,
+            Region,
+            NextSuspect,
+            Worst,
+            Producer,
+            Consumer,
+            Search,
+            NextMatch,
+            Fold,
+            FoldAll,
+            Bookmark,
+            NextBookmark,
+            Names,
+            Write,
+            Take,
+            Pin,
+            Forbid,
+            Zoom,
+        ],
+        Pane::Image => &[NextImage, PreviousImage, Up, Down, Zoom],
+        Pane::Layer => &[Up, Down, PageDown, Take, Write, Region, Zoom],
+        Pane::Proposal => &[Accept, Reject, Skip, WhatIf, Edit, Alternative, Undo, Redo, NextSuspect, Save, Zoom],
+        Pane::Log => &[Up, Down, PageUp, Report, Zoom],
+    }
+}
+
 /// What the key bar offers in a pane, the most useful first; palette, help and quit are always there.
 pub fn offered(state: &State) -> Vec<Action> {
     use Action::*;
@@ -257,7 +299,9 @@ pub fn offered(state: &State) -> Vec<Action> {
         out.push(Cancel);
     }
     if state.snapshot.findings.is_some() {
-        out.extend([Accept, Reject, Skip]);
+        if state.suspect_count() > 0 || state.proposal().is_some() {
+            out.extend([Accept, Reject, Skip]);
+        }
         if state.snapshot.can_undo {
             out.push(Undo);
         }
@@ -267,13 +311,17 @@ pub fn offered(state: &State) -> Vec<Action> {
         if state.alternatives().len() > 1 {
             out.push(Alternative);
         }
-        out.push(NextSuspect);
+        if state.suspect_count() > 1 {
+            out.push(NextSuspect);
+        }
     } else if Localize.possible(state).is_ok() {
         out.push(Localize);
     }
-    out.push(NextImage);
+    if !state.snapshot.images.flips.is_empty() {
+        out.push(NextImage);
+    }
     match state.focus {
-        Pane::Graph => out.extend([Details, Search, Worst, FoldAll]),
+        Pane::Graph => out.extend([Details, Search, Worst, Region, FoldAll]),
         _ => out.push(Zoom),
     }
     out.push(NextPane);

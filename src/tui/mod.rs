@@ -3,6 +3,7 @@
 //! The thread that draws does nothing else: it waits for an input, makes a new state of it, and draws. Engine, pictures and the
 //! keyboard have threads of their own.
 
+mod act;
 mod app;
 pub mod commands;
 pub mod config;
@@ -12,6 +13,9 @@ pub mod keys;
 pub mod lanes;
 pub mod layout;
 pub mod lines;
+mod mouse;
+mod moves;
+mod news;
 mod overlay;
 pub mod picture;
 pub mod state;

@@ -1,9 +1,11 @@
 //! Keys for what lies over the panes.
 
+use super::act::act;
 use super::commands::Action;
 use super::keys::Key;
+use super::moves::{find, go, open};
 use super::state::{Effect, Overlay, State};
-use super::update::{act, find, go, open, palette};
+use super::update::palette;
 use crate::session::Command;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::path::PathBuf;
@@ -46,6 +48,7 @@ pub fn paste(state: &mut State, text: &str) {
             | Overlay::Edit { input, .. }
             | Overlay::Write { input, .. }
             | Overlay::Search { input, .. }
+            | Overlay::SaveAs { input }
             | Overlay::Path { input, .. },
         ) => input,
         _ => return,
@@ -79,6 +82,15 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             (_, Some(Action::Top)) => *top = 0,
             (_, Some(Action::Bottom)) => *top = usize::MAX / 2,
             (_, Some(Action::Help | Action::Quit)) | (KeyCode::Enter, _) => return,
+            _ => {}
+        },
+        Overlay::Region { top, .. } => match (key.code, action) {
+            (_, Some(Action::Down)) => *top += 1,
+            (_, Some(Action::Up)) => *top = top.saturating_sub(1),
+            (KeyCode::Char(' '), _) | (_, Some(Action::PageDown)) => *top += 10,
+            (_, Some(Action::PageUp)) => *top = top.saturating_sub(10),
+            (_, Some(Action::Top)) => *top = 0,
+            (_, Some(Action::Region | Action::Quit)) | (KeyCode::Enter, _) => return,
             _ => {}
         },
         Overlay::Palette { input, at } => match key.code {
@@ -118,6 +130,16 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             }
             edit(input, key);
         }
+        Overlay::SaveAs { input } => {
+            if key.code == KeyCode::Enter {
+                let text = input.value().trim().to_string();
+                if !text.is_empty() {
+                    effects.push(Effect::Engine(Command::Save(Some(expand(&text)))));
+                }
+                return;
+            }
+            edit(input, key);
+        }
         Overlay::Resume => match (key.code, action) {
             (KeyCode::Enter | KeyCode::Char('r'), _) | (_, Some(Action::Resume)) => {
                 if let Some((path, _)) = state.snapshot.resumable.clone() {
@@ -139,7 +161,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 let count = state.derived.haystack.len();
                 if count > 0 && !state.search.is_empty() {
                     let needle = state.search.to_lowercase();
-                    if let Some(row) = (0..count).map(|d| (from + d) % count).find(|r| state.derived.haystack[*r].contains(&needle)) {
+                    if let Some(row) = (0..count).map(|d| (from + d) % count).find(|r| state.matches(*r, &needle)) {
                         go(state, row);
                     } else {
                         find(state, true);
@@ -186,8 +208,8 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         },
         Overlay::Summary => match (key.code, action) {
             // Saving shows here where the model is.
-            (_, Some(Action::Save)) => act(state, Action::Save, effects),
-            (_, Some(action @ (Action::Quit | Action::Undo))) => return act(state, action, effects),
+            (_, Some(action @ (Action::Save | Action::Report | Action::Copy))) => act(state, action, effects),
+            (_, Some(action @ (Action::Quit | Action::Undo | Action::SaveAs | Action::Localize))) => return act(state, action, effects),
             _ => return,
         },
     }
@@ -197,7 +219,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
 /// The wheel, or a click (0), while something lies over the panes.
 pub fn on_mouse(state: &mut State, wheel: isize) {
     match &mut state.overlay {
-        Some(Overlay::Help { top }) => *top = top.saturating_add_signed(wheel),
+        Some(Overlay::Help { top } | Overlay::Region { top, .. }) => *top = top.saturating_add_signed(wheel),
         Some(Overlay::Palette { at, .. }) => *at = at.saturating_add_signed(wheel.signum()),
         Some(Overlay::Summary) if wheel == 0 => state.overlay = None,
         _ => {}

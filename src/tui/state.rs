@@ -97,6 +97,18 @@ pub enum Overlay {
         /// The row of the node.
         row: usize,
     },
+    /// Under which name to write the repaired model.
+    SaveAs {
+        /// The path.
+        input: TextInput,
+    },
+    /// One region alone.
+    Region {
+        /// The row.
+        row: usize,
+        /// Lines scrolled down.
+        top: usize,
+    },
     /// Whether to go on with a session that was cut short.
     Resume,
     /// What to search for.
@@ -144,6 +156,8 @@ pub enum Effect {
     Engine(Command),
     /// A picture of this size in cells.
     Picture(PathBuf, Size),
+    /// Text for the terminal's clipboard.
+    Copy(String),
     /// Everything is to be drawn again.
     Redraw,
     /// Back to the shell for a while.
@@ -279,7 +293,22 @@ impl State {
         let sheet = self.snapshot.sheet.as_ref()?;
         let region = sheet.rows.get(row)?.region;
         let suspects = &self.snapshot.findings.as_ref()?.suspects;
-        suspects.iter().position(|s| if row == 0 { s.region.is_none() } else { s.region.is_some() && s.region == region })
+        let own = suspects.iter().position(|s| if row == 0 { s.region.is_none() } else { s.region.is_some() && s.region == region });
+        // What mends a region can stand in another one, above it.
+        let touched = || self.snapshot.proposals.iter().find(|p| p.suspect < suspects.len() && p.places.contains(&row));
+        own.or_else(|| touched().map(|p| p.suspect))
+    }
+
+    /// Whether a row is what is searched for; `needle` is in lower case.
+    pub fn matches(&self, row: usize, needle: &str) -> bool {
+        self.derived.haystack.get(row).is_some_and(|h| h.contains(needle)) || self.sign(row).name().contains(needle)
+    }
+
+    /// The isolated error that the accepted edit of a mended row left.
+    pub fn mended_error(&self, row: usize) -> Option<f32> {
+        let suspect = self.suspect_at(row).filter(|_| self.sign(row) == Sign::Repaired)?;
+        let accepted = |p: &&Proposal| p.suspect == suspect && p.standing == Standing::Accepted;
+        self.snapshot.proposals.iter().find(accepted)?.region.map(|(_, after)| after)
     }
 
     /// The proposals for the suspect, as they are listed.
@@ -302,6 +331,8 @@ impl State {
     pub fn sign(&self, row: usize) -> Sign {
         let Some(sign) = self.snapshot.sheet.as_ref().and_then(|s| s.rows.get(row)).map(|r| r.sign) else { return Sign::Unknown };
         let Some(suspect) = self.suspect_at(row) else { return sign };
+        // In a row that a proposal only touches nothing is at fault unless it says so.
+        let only_touched = self.suspect_row(suspect) != Some(row);
         let mut of = self.snapshot.proposals.iter().filter(|p| p.suspect == suspect).peekable();
         if of.peek().is_none() {
             return if sign == Sign::Unknown { Sign::Faulty } else { sign };
@@ -314,7 +345,13 @@ impl State {
                 Standing::Rejected(_) => {}
             }
         }
-        if open { Sign::Proposed } else { Sign::Faulty }
+        if open {
+            Sign::Proposed
+        } else if only_touched {
+            sign
+        } else {
+            Sign::Faulty
+        }
     }
 
     /// Takes over what the engine said.

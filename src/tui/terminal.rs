@@ -85,6 +85,16 @@ impl Tty {
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
+    /// Hands text to the terminal's clipboard (OSC 52); a terminal that has none passes over it.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout();
+        write!(out, "\x1b]52;c;{}\x1b\\", base64_simd::STANDARD.encode_to_string(text))?;
+        out.flush()
+    }
+
     /// Forgets what is on the screen, so that all of it is drawn again.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The proposal in three lines, for a small terminal.
 
 use super::{put, put_line};
+use crate::session::DiffLine;
 use crate::tui::state::State;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -36,7 +37,19 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     put_line(buffer, inner, 1, &Line::from(super::proposal::evidence(theme, proposal, "   ")));
     let standing = super::proposal::standing(theme, proposal);
     if standing.content.is_empty() {
-        put(buffer, inner, 0, 2, &text::clip(&proposal.words, inner.width as usize), theme.style(Role::Dim));
+        // The title is often these words already: then the edit itself.
+        let edit = || {
+            let line = |of: fn(&DiffLine) -> Option<&String>| proposal.diff.iter().find_map(of);
+            let gone = line(|d| if let DiffLine::Removed(t) = d { Some(t) } else { None });
+            let come = line(|d| if let DiffLine::Added(t) = d { Some(t) } else { None });
+            [("- ", gone), ("+ ", come)]
+                .iter()
+                .filter_map(|(sign, t)| Some(format!("{sign}{}", t.as_ref()?)))
+                .collect::<Vec<_>>()
+                .join("   ")
+        };
+        let line = if proposal.title == proposal.words { edit() } else { proposal.words.clone() };
+        put(buffer, inner, 0, 2, &text::clip(&line, inner.width as usize), theme.style(Role::Dim));
     } else {
         put_line(buffer, inner, 2, &Line::from(standing));
     }

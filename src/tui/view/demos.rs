@@ -26,9 +26,19 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
     let area = body(state);
     let width = area.width as usize;
     if state.demos.is_empty() {
-        put(buffer, area, 3, 2, "There are no demonstrations beside this program.", theme.style(Role::Text));
-        put(buffer, area, 3, 4, "o", theme.style(Role::Key));
-        put(buffer, area, 6, 4, "open a case file of your own", theme.style(Role::Text));
+        let key = state.keys.key(crate::tui::commands::Action::OpenCase);
+        put(buffer, area, 3, 2, "The demonstrations are not beside this program.", theme.style(Role::Text));
+        put(buffer, area, 3, 3, "They are the folder sample_models of the sources: start fixcon there.", theme.style(Role::Dim));
+        put(buffer, area, 3, 5, &key, theme.style(Role::Key));
+        put(buffer, area, 6, 5, "open a case file of your own …", theme.style(Role::Text));
+        put(
+            buffer,
+            area,
+            3,
+            7,
+            "Without a case file: fixcon debug --source A.onnx --target B.onnx --images FOLDER",
+            theme.style(Role::Dim),
+        );
         return;
     }
     let title_width = state.demos.iter().map(|d| text::width(&d.title)).max().unwrap_or(20).clamp(12, width / 2);

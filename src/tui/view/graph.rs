@@ -2,7 +2,7 @@
 
 use super::{open_frame, paint, put, strip, title};
 use crate::session::words::number;
-use crate::session::{Cell, Load, Proposal, Row, Sign, Standing};
+use crate::session::{Cell, Load, Row, Sign};
 use crate::tui::layout::{Panes, graph_rows};
 use crate::tui::lines::Line;
 use crate::tui::state::{Pane, State};
@@ -193,7 +193,7 @@ fn draw_side(
         Sign::Clean | Sign::Unknown | Sign::Repaired => theme.style(Role::Text),
         other => sign(state, other).1,
     };
-    let found = !state.search.is_empty() && state.derived.haystack.get(at).is_some_and(|h| h.contains(&state.search.to_lowercase()));
+    let found = !state.search.is_empty() && state.matches(at, &state.search.to_lowercase());
     let style = if found { style.patch(theme.style(Role::Match)) } else { style };
     put(buffer, area, x + 1, y, &text::clip(text, text_room), style);
     if shape_fits {
@@ -228,12 +228,7 @@ fn error(state: &State, at: usize, row: &Row, shown: Sign, area: Rect, y: usize,
         return;
     }
     // Of a mended region, the error that its edit left.
-    let mended = || {
-        let suspect = (shown == Sign::Repaired).then(|| state.suspect_at(at)).flatten()?;
-        let accepted = |p: &&Proposal| p.suspect == suspect && p.standing == Standing::Accepted;
-        state.snapshot.proposals.iter().find(accepted)?.region.map(|(_, after)| after)
-    };
-    let Some(error) = mended().or(row.isolated) else { return };
+    let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) else { return };
     bar(state, error, area, y, columns, buffer);
     if columns.error_width > 12 && crate::tui::update::calls(shown) {
         put(buffer, area, columns.error + 8, y, &text::clip(&number(error), 7), state.theme.style(Role::Text));

@@ -28,8 +28,18 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     parts.push(flips(state, wide));
     parts.push(suspect(state, wide));
     parts.push(work(state, wide));
+    let width = |parts: &[Vec<Span<'_>>]| {
+        let shown = parts.iter().filter(|p| !p.is_empty()).count();
+        parts.iter().flatten().map(|s| text::width(&s.content)).sum::<usize>() + 3 * shown + 9
+    };
+    // Where room is scarce the case keeps a few letters, and what is not saved is said in any case.
+    if width(&parts) + 8 > area.width as usize
+        && let Some(part) = parts.get_mut(1).filter(|p| p.len() > 1)
+    {
+        part.remove(0);
+    }
+    let used = width(&parts);
     parts.retain(|p| !p.is_empty());
-    let used: usize = parts.iter().flatten().map(|s| text::width(&s.content)).sum::<usize>() + 3 * parts.len() + 9;
     let name = snap.case.as_ref().map(|c| c.title.as_str()).unwrap_or("opening …");
     left.push(Span::raw(text::clip(name, (area.width as usize).saturating_sub(used).max(8))));
     for part in parts {

@@ -2,8 +2,8 @@
 
 use super::{lines, popup};
 use crate::session::Sign;
-use crate::tui::commands::{COMMANDS, Group};
-use crate::tui::state::State;
+use crate::tui::commands::{COMMANDS, Group, Spec, of_pane};
+use crate::tui::state::{Pane, Screen, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
@@ -25,7 +25,16 @@ pub fn draw(state: &State, top: usize, buffer: &mut Buffer) {
 /// The lines of the help.
 pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
     let theme = &state.theme;
-    let mut out = vec![Line::styled("Signs between the graphs", theme.style(Role::Accent))];
+    let mut out = Vec::new();
+    // First what the keys do where one is.
+    let here = if state.screen == Screen::Case { of_pane(state.focus) } else { &[] };
+    if state.screen == Screen::Case {
+        out.push(Line::styled(format!("In this pane: {}", state.focus.name()), theme.style(Role::Accent)));
+        out.extend(text::wrap(about(state.focus), columns).into_iter().map(|l| Line::styled(l, theme.style(Role::Dim))));
+        here.iter().for_each(|a| out.extend(command(state, a.spec(), columns, false)));
+        out.push(Line::raw(""));
+    }
+    out.push(Line::styled("Signs between the graphs", theme.style(Role::Accent)));
     for s in [Sign::Clean, Sign::Faulty, Sign::Proposed, Sign::Repaired, Sign::Unchecked] {
         let (mark, style) = super::graph::sign(state, s);
         let what = match s {
@@ -50,21 +59,48 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
     for group in Group::ALL {
         out.push(Line::raw(""));
         out.push(Line::styled(group.name(), theme.style(Role::Accent)));
-        for spec in COMMANDS.iter().filter(|s| s.group == group) {
-            let keys = state.keys.keys(spec.action).join(" ");
-            let possible = spec.action.possible(state);
-            let key = Span::styled(text::fill(&keys, 14), theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }));
-            out.extend(entry(vec![key], spec.help, columns, state));
-            if let Err(why) = possible {
-                out.extend(
-                    entry(vec![Span::raw(" ".repeat(14))], &format!("(not now: {why})"), columns, state)
-                        .into_iter()
-                        .map(|l| l.style(theme.style(Role::Faint))),
-                );
-            }
+        for spec in COMMANDS.iter().filter(|s| s.group == group && !here.contains(&s.action)) {
+            out.extend(command(state, spec, columns, true));
         }
     }
     out
+}
+
+/// A command with its keys, and on demand why it cannot be done now; what cannot is faint in any case.
+fn command(state: &State, spec: &Spec, columns: usize, reasons: bool) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let keys = state.keys.keys(spec.action).join(" ");
+    let possible = spec.action.possible(state);
+    let key = Span::styled(text::fill(&keys, 14), theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }));
+    let mut out = entry(vec![key], spec.help, columns, state);
+    if let Err(why) = possible.as_ref().copied().map_err(|w| *w)
+        && reasons
+    {
+        let lines = entry(vec![Span::raw(" ".repeat(14))], &format!("(not now: {why})"), columns, state);
+        out.extend(lines.into_iter().map(|l| l.style(theme.style(Role::Faint))));
+    }
+    out
+}
+
+/// What a pane shows, and how it is read.
+fn about(pane: Pane) -> &'static str {
+    match pane {
+        Pane::Graph => {
+            "Both graphs as one diff, the source on the left, a row a region. The bar is the region's own error when it is fed the source's values; the strip at the edge is that error over the whole depth, a click goes there."
+        }
+        Pane::Image => {
+            "An image on which the labels differ: the picture, what both models say, and by how much the first leads the second; a near tie is one that the model finds nearly undecided. Below, all such images, a sign for each run so far: ✗ differs, ✓ agrees, ! broken by an edit."
+        }
+        Pane::Layer => {
+            "The row under the cursor. First what differs (≠) in attributes and weights; then the region's output for the image shown: values of both sides, the difference by channel, where in the picture, and over images, those that flip first. Last the weights: figures, and the target's numbers over the source's; equal ones lie on the diagonal."
+        }
+        Pane::Proposal => {
+            "What is wrong with the suspect, the edit that mends it (- goes, + comes), and its evidence on images that were tried. Nothing is edited until you accept it."
+        }
+        Pane::Log => {
+            "What happened in this session, the newest at the bottom. What was decided is also in the audit log beside the target."
+        }
+    }
 }
 
 fn entry(first: Vec<Span<'static>>, what: &str, columns: usize, state: &State) -> Vec<Line<'static>> {

@@ -19,7 +19,7 @@ pub fn next(state: &State) -> String {
     if let Some(work) = &snap.work {
         return match work.name {
             "comparing images" => "Both run on the same images; where their labels differ, an image is flipped.".into(),
-            "running the target again" => "The repair is in the model and in the log. Now all images are run again.".into(),
+            name if name.starts_with("running the") => "The repair is in the model and in the log. Now all images are run again.".into(),
             name if name.starts_with("trying") => "Each repair is tried on some images before you are asked about it.".into(),
             _ => "Each region runs alone on the source's values: an error shows where it arises.".into(),
         };

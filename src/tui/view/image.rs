@@ -78,7 +78,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
 
 /// All flipped images with what has become of them, below the one that is shown.
 fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
-    const WIDTH: usize = 18;
+    const WIDTH: usize = 22;
     let theme = &state.theme;
     let flips = &state.snapshot.images.flips;
     let columns = (area.width as usize / WIDTH).max(1);
@@ -94,9 +94,15 @@ fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
             ("✗", Role::Bad)
         };
         let name = flip.path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        put(buffer, area, x, y, sign, theme.style(role));
+        // One sign for each run of all images, the last as it is now.
+        let earlier = &flip.trail[..flip.trail.len().saturating_sub(1)];
+        let mut at = x;
+        for differs in earlier.iter().skip(earlier.len().saturating_sub(4)) {
+            at = put(buffer, area, at, y, if *differs { "✗" } else { "✓" }, theme.style(Role::Faint));
+        }
+        at = put(buffer, area, at, y, sign, theme.style(role));
         let style = if i == state.image { theme.style(Role::Selected) } else { theme.style(Role::Text) };
-        put(buffer, area, x + 2, y, &text::clip(&crate::model::harmless(&name), WIDTH - 3), style);
+        put(buffer, area, at + 1, y, &text::clip(&crate::model::harmless(&name), (x + WIDTH).saturating_sub(at + 2)), style);
     }
 }
 
@@ -108,16 +114,18 @@ fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opini
         let right = truth.is_some_and(|t| t == s.label);
         let style = if i == 0 { theme.style(Role::Text).add_modifier(ratatui::style::Modifier::BOLD) } else { theme.style(Role::Text) };
         let style = if right { style.patch(theme.style(Role::Good)) } else { style };
-        let label = text::fill(&s.label, width.saturating_sub(10).clamp(4, 14));
+        // Names say more than bars.
+        let bars = width >= 22;
+        let label = text::fill(&s.label, width.saturating_sub(if bars { 10 } else { 5 }).clamp(4, 14));
         let x = put(buffer, area, 0, y + 1 + i, &label, style);
         put(buffer, area, x + 1, y + 1 + i, &score(s), theme.style(Role::Dim));
-        if width > x + 8 {
+        if bars && width > x + 8 {
             let level = f64::from(s.score.clamp(0.0, 1.0));
             put(buffer, area, x + 6, y + 1 + i, &text::bar(level, (width - x - 7).min(10)), theme.style(Role::Faint));
         }
     }
     let near = opinion.margin < 0.05;
-    let margin = format!("margin {}{}", short(opinion.margin), if near { " near tie" } else { "" });
+    let margin = if near { format!("near tie {}", short(opinion.margin)) } else { format!("margin {}", short(opinion.margin)) };
     put(buffer, area, 0, y + 1 + opinion.top.len(), &margin, theme.style(if near { Role::Warn } else { Role::Dim }));
 }
 

@@ -2,7 +2,7 @@
 
 use super::{lines, open_frame, put, title, wrapped};
 use crate::session::words::number;
-use crate::session::{Activations, Detail, Fact, Row};
+use crate::session::{Activations, Detail, Fact, Row, Sign};
 use crate::tui::layout::Panes;
 use crate::tui::state::{Pane, State};
 use crate::tui::text;
@@ -66,12 +66,17 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     if !row.layout.is_empty() {
         out.push(Line::from(vec![Span::styled(text::fill("layout", name_width), dim), Span::raw(format!(" axes {}", row.layout))]));
     }
-    if !row.why.is_empty() {
+    let mended = state.sign(at) == Sign::Repaired;
+    if mended && detail.is_some_and(|d| d.is_old) {
+        out.push(Line::styled("what follows is as it was before the repair", theme.style(Role::Warn)));
+    }
+    out.extend(elsewhere(state, at, columns));
+    if !row.why.is_empty() && !mended {
         out.extend(wrapped(&format!("unchecked: {}", row.why), columns, theme.style(Role::Warn)));
     }
-    if let Some(error) = row.isolated {
+    if let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) {
         let mut spans = vec![Span::styled("isolated ", dim), Span::raw(number(error))];
-        if let Some(accumulated) = row.accumulated {
+        if let Some(accumulated) = row.accumulated.filter(|_| !mended) {
             spans.extend([Span::styled("   accumulated ", dim), Span::raw(number(accumulated))]);
         }
         if let Some((floor, _)) = state.snapshot.sheet.as_ref().and_then(|s| s.floor) {
@@ -81,6 +86,7 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     }
     if let Some(detail) = detail {
         out.extend(activations(state, detail, columns));
+        out.extend(super::scatter::content(state, &detail.weights, columns));
     }
     let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
     if let Some(suspect) = suspect {
@@ -91,6 +97,23 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
         out.extend(suspect.evidence.iter().flat_map(|e| wrapped(&crate::model::harmless(e), columns, dim)));
     }
     out
+}
+
+/// Where the edit of this row's suspect stands, when that is another row.
+fn elsewhere(state: &State, at: usize, columns: usize) -> Vec<Line<'static>> {
+    let place = || {
+        let suspect = state.suspect_at(at).filter(|s| state.suspect_row(*s) == Some(at))?;
+        let places = &state.snapshot.proposals.iter().find(|p| p.suspect == suspect)?.places;
+        let other = *places.first().filter(|_| !places.contains(&at))?;
+        let row = state.snapshot.sheet.as_ref()?.rows.get(other)?;
+        let text = row.target.as_ref().or(row.source.as_ref()).map(|c| c.text.clone())?;
+        Some(format!(
+            "the error shows here; what is edited is {text}, {} rows {}",
+            at.abs_diff(other),
+            if other < at { "up" } else { "down" }
+        ))
+    };
+    place().map(|text| wrapped(&text, columns, state.theme.style(Role::Proposed))).unwrap_or_default()
 }
 
 fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'static>> {
@@ -122,7 +145,7 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
     out.extend(map(state, a, columns));
     if detail.images.len() > 1 {
         let errors: Vec<f32> = detail.images.iter().map(|(_, e)| *e).collect();
-        out.push(heat_line(state, "images", &errors, room, ""));
+        out.push(heat_line(state, "images", &errors, room.saturating_sub(10), &format!(" {}", errors.len())));
     }
     out
 }
@@ -138,18 +161,21 @@ fn heat_line(state: &State, name: &str, of: &[f32], room: usize, after: &str) ->
     Line::from(spans)
 }
 
-/// The difference over the picture, two columns a value.
+/// The difference over the picture.
 fn map(state: &State, a: &Activations, columns: usize) -> Vec<Line<'static>> {
     let Some((height, width, values)) = &a.map else { return Vec::new() };
     let most = values.iter().copied().fold(0.0, f32::max);
-    if most <= 0.0 || *width * 2 > columns.saturating_sub(10) || *height > 16 {
+    let room = columns.saturating_sub(10);
+    if most <= 0.0 || *width > room || *height > 16 {
         return Vec::new();
     }
+    // A cell is twice as high as wide.
+    let wide = if *width * 2 <= room { 2 } else { 1 };
     let row = |y: usize| {
         let mut spans = vec![Span::styled(text::fill(if y == 0 { "where" } else { "" }, 9), state.theme.style(Role::Dim))];
         spans.extend(values[y * width..(y + 1) * width].iter().map(|v| {
             let level = f64::from(v / most);
-            Span::styled(text::shade(level).to_string().repeat(2), state.theme.heat(level))
+            Span::styled(text::shade(level).to_string().repeat(wide), state.theme.heat(level))
         }));
         Line::from(spans)
     };

@@ -13,6 +13,8 @@ pub mod log;
 pub mod palette;
 pub mod popup;
 pub mod proposal;
+pub mod region;
+pub mod scatter;
 pub mod strip;
 pub mod summary;
 pub mod tabs;
@@ -76,6 +78,10 @@ fn draw_in(state: &State, buffer: &mut Buffer) -> Option<Position> {
         None | Some(Overlay::Search { .. }) => cursor,
         Some(Overlay::Help { top }) => {
             help::draw(state, *top, buffer);
+            None
+        }
+        Some(Overlay::Region { row, top }) => {
+            region::draw(state, *row, *top, buffer);
             None
         }
         Some(Overlay::Palette { input, at }) => palette::draw(state, input, *at, buffer),

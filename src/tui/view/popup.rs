@@ -71,6 +71,13 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             put(buffer, area, 0, 3, "name = value   enter proposes it   esc goes back", dim);
             Some(cursor)
         }
+        Overlay::SaveAs { input } => {
+            let area = window(state, 76, 6, "save the repaired model", buffer);
+            put(buffer, area, 0, 0, "Path of the new file; one that is there is never replaced.", dim);
+            let cursor = line(state, area, 1, "> ", input, buffer);
+            put(buffer, area, 0, 3, "enter saves   esc goes back", dim);
+            Some(cursor)
+        }
         Overlay::Resume => {
             let area = window(state, 70, 8, "cut short", buffer);
             let (path, count) = state.snapshot.resumable.clone().unwrap_or_default();

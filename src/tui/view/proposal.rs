@@ -1,7 +1,7 @@
 //! What is wrong with the suspect, the edit that would mend it, its evidence, and what has been decided.
 
 use super::{lines, open_frame, title, wrapped};
-use crate::localize::{Outcome, Suspect};
+use crate::localize::{Category, Outcome, Suspect};
 use crate::session::words::number;
 use crate::session::{DiffLine, Load, Proposal, Snapshot, Standing};
 use crate::tui::layout::Panes;
@@ -53,7 +53,10 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         let names: Vec<&str> = equivalents.iter().map(|k| k.id()).collect();
         out.push(Line::styled(format!("equally well described as {}", names.join(", ")), theme.style(Role::Dim)));
     }
-    out.extend(proposal.known.iter().map(|k| Line::styled(format!("known: {k}"), theme.style(Role::Dim))));
+    for known in &proposal.known {
+        let text = crate::tui::text::clip(&format!("looks like {}", crate::model::harmless(known)), columns);
+        out.push(Line::styled(text, theme.style(Role::Dim)));
+    }
     for (i, other) in state.alternatives().iter().enumerate().filter(|(_, p)| p.id != proposal.id) {
         let flips = other.flips.map(|(a, b)| format!("   {a} → {b}")).unwrap_or_default();
         let safety = if other.safe { "" } else { "   last resort" };
@@ -116,10 +119,12 @@ pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'sta
         out.push(Span::styled(value, theme.style(role)));
         out.push(Span::styled(after, theme.style(Role::Dim)));
     };
-    if let Some((before, after)) = p.region {
+    if let Some((before, after)) = p.region.filter(|_| p.category != Category::PP) {
+        // A region that does not run, or gives another shape, has no error that could be told.
+        let before_text = if before.is_finite() { number(before) } else { "not comparable".into() };
         part(
             "this region",
-            format!("{} → {}", number(before), number(after)),
+            format!("{before_text} → {}", number(after)),
             if after < before { Role::Good } else { Role::Warn },
             String::new(),
         );

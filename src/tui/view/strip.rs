@@ -2,8 +2,10 @@
 
 use super::graph::level;
 use super::put;
-use crate::session::Sign;
-use crate::tui::state::State;
+use crate::session::{Sheet, Sign};
+use crate::tui::layout::{Panes, graph_rows};
+use crate::tui::lines::Line;
+use crate::tui::state::{Pane, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
@@ -16,26 +18,70 @@ struct Stretch {
     here: bool,
 }
 
+/// What the rows from one to another come to.
+fn stretch(state: &State, sheet: &Sheet, from: usize, to: usize, here: bool) -> Stretch {
+    let mut out = Stretch { level: None, sign: Sign::Unknown, here };
+    for (at, row) in sheet.rows.iter().enumerate().take(to).skip(from) {
+        let sign = state.sign(at);
+        if let Some(error) = row.isolated {
+            let error = if sign == Sign::Repaired { state.mended_error(at).unwrap_or(error) } else { error };
+            out.level = Some(out.level.unwrap_or(0.0).max(level(state, error)));
+        }
+        if rank(sign) > rank(out.sign) {
+            out.sign = sign;
+        }
+    }
+    out
+}
+
+/// The whole depth in so many stretches.
 fn stretches(state: &State, count: usize) -> Vec<Stretch> {
     let Some(sheet) = &state.snapshot.sheet else { return Vec::new() };
     let rows = sheet.rows.len();
     let cursor = state.graph.row().unwrap_or(0);
     let of = |i: usize| {
         let (from, to) = (i * rows / count.max(1), ((i + 1) * rows / count.max(1)).max(i * rows / count.max(1) + 1).min(rows));
-        let mut out = Stretch { level: None, sign: Sign::Unknown, here: (from..to).contains(&cursor) };
-        for (at, row) in sheet.rows.iter().enumerate().take(to).skip(from) {
-            if let Some(error) = row.isolated {
-                out.level = Some(out.level.unwrap_or(0.0).max(level(state, error)));
-            }
-            let sign = state.sign(at);
-            if rank(sign) > rank(out.sign) {
-                out.sign = sign;
-            }
-        }
-        out
+        stretch(state, sheet, from, to, (from..to).contains(&cursor))
     };
     (0..count).map(of).collect()
 }
+
+/// Whether all lines fit beside the strip: then each has its own place there.
+fn all_fit(state: &State, height: usize) -> bool {
+    state.graph.lines.len() <= height
+}
+
+/// One stretch a line.
+fn by_lines(state: &State) -> Vec<Stretch> {
+    let Some(sheet) = &state.snapshot.sheet else { return Vec::new() };
+    let of = |(i, line): (usize, &Line)| {
+        let (from, to) = match *line {
+            Line::Row(r) => (r, r + 1),
+            Line::Fold(from, to) => (from, to + 1),
+            Line::Node(r, _) => (r, r),
+        };
+        stretch(state, sheet, from, to, i == state.graph.cursor)
+    };
+    state.graph.lines.iter().enumerate().map(of).collect()
+}
+
+/// The row of the sheet that a place of either strip stands for; none beside them, or where each line has its own place.
+pub fn row_at(state: &State, panes: &Panes, x: u16, y: u16) -> Option<usize> {
+    let (area, rows) = (panes.inner(Pane::Graph)?, graph_rows(panes)?);
+    let count = state.snapshot.sheet.as_ref()?.rows.len();
+    let part = |at: u16, of: u16| Some(usize::from(at) * count / usize::from(of).max(1)).filter(|r| *r < count);
+    if rows.contains((x, y).into()) && x + 2 >= rows.right() && !all_fit(state, rows.height.into()) {
+        return part(y - rows.y, rows.height);
+    }
+    let left = area.x + 1 + NAME.len() as u16;
+    if !panes.framed && y + 1 == area.bottom() && (left..area.right().saturating_sub(1)).contains(&x) {
+        return part(x - left, area.right().saturating_sub(left + 1));
+    }
+    None
+}
+
+/// Stands before the horizontal strip.
+const NAME: &str = "error over depth ";
 
 fn rank(sign: Sign) -> u8 {
     match sign {
@@ -51,7 +97,9 @@ fn rank(sign: Sign) -> u8 {
 /// From top to bottom, two columns: a mark where the cursor is, and the error.
 pub fn vertical(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
-    for (y, s) in stretches(state, area.height as usize).iter().enumerate() {
+    let height = area.height as usize;
+    let all = if all_fit(state, height) { by_lines(state) } else { stretches(state, height) };
+    for (y, s) in all.iter().enumerate() {
         if s.here {
             put(buffer, area, 0, y, "▸", theme.style(Role::Accent));
         }
@@ -68,7 +116,7 @@ pub fn vertical(state: &State, area: Rect, buffer: &mut Buffer) {
 /// From left to right, with its name.
 pub fn horizontal(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
-    let x = put(buffer, area, 1, 0, "error over depth ", theme.style(Role::Dim));
+    let x = put(buffer, area, 1, 0, NAME, theme.style(Role::Dim));
     let room = (area.width as usize).saturating_sub(x + 1);
     for (i, s) in stretches(state, room).iter().enumerate() {
         let (text, style) = match (s.level, s.sign) {

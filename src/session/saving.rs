@@ -1,0 +1,141 @@
+//! What a session leaves behind: the log, the repaired model with its recipe, a report.
+
+use super::engine::{Core, News};
+use super::snapshot::Tone;
+use crate::audit::{AuditError, By, Recorder};
+use crate::localize::Findings;
+use crate::model::Existing;
+use crate::repair::{Job, Journal};
+use crate::report::{self, Report};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+impl Core {
+    /// Writes the repaired model and, when it changed, the recipe.
+    pub fn save(&mut self, path: Option<PathBuf>) {
+        self.snap.work = Some(super::snapshot::Work { name: "saving", done: 0, of: 0, left: None });
+        self.show();
+        self.snap.work = None;
+        let Some(open) = &mut self.open else { return };
+        let (Some(job), Some(recorder)) = (&open.job, &mut open.mending.recorder) else {
+            return self.fail("there is nothing to save: no repair was accepted");
+        };
+        match write(job, recorder, path) {
+            Err(why) => self.fail(format!("not saved: {why}")),
+            Ok((model, sha256, recipe)) => {
+                self.snap.unsaved = false;
+                self.log(Tone::Good, format!("saved as {}, SHA-256 {}…", model.display(), &sha256[..12.min(sha256.len())]));
+                if let Some(recipe) = recipe {
+                    self.log(Tone::Good, format!("its recipe: {}", recipe.display()));
+                }
+                self.snap.saved = Some(model);
+            }
+        }
+        // A task that goes on is shown again with its next progress.
+        self.dirty = true;
+    }
+
+    /// Writes a report of what was found and done so far beside the log, which is begun if there is none.
+    pub fn report(&mut self) {
+        if self.is_deciding() {
+            return self.fail("a decision is being kept; ask for the report again");
+        }
+        let findings = self.snap.findings.clone();
+        let Some(open) = &mut self.open else { return };
+        let Some(job) = &open.job else { return };
+        if open.mending.recorder.is_none() {
+            match begin_log(job, open.file.as_deref(), findings.as_deref()) {
+                Ok(recorder) => open.mending.recorder = Some(recorder),
+                Err(why) => return self.fail(format!("no report, as the audit log cannot be written: {why}")),
+            }
+        }
+        let Some(log) = open.mending.recorder.as_ref().map(|r| r.log().path().to_path_buf()) else { return };
+        self.snap.audit_log = Some(log.clone());
+        let number = open.number;
+        self.spawn(number, Default::default(), move |to| match write_report(&log) {
+            Ok(page) => to.tell(News::Reported(page)),
+            Err(why) => to.tell(News::ReportFailed(why)),
+        });
+    }
+
+    /// Ends the log.
+    pub fn close(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let left = open.job.as_ref().map(|j| j.flips().len());
+        if let Some(recorder) = &mut open.mending.recorder {
+            // Whoever leaves can do nothing about it; what was decided is in the log.
+            let _ = recorder.close(left);
+        }
+    }
+}
+
+/// Begins the log beside the target, under a name that is free, with what was found so far.
+pub(super) fn begin_log(job: &Job, case: Option<&Path>, findings: Option<&Findings>) -> Result<Recorder, String> {
+    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    let mut last = String::new();
+    for n in 1..100 {
+        let path = beside(&job.case.target, "fixcon.jsonl", n);
+        match Recorder::create(&path, job, case, By::Person(name.clone()), Existing::Refuse) {
+            Ok(mut recorder) => {
+                recorder.evaluated(job)?;
+                if let Some(findings) = findings {
+                    recorder.found(job, findings)?;
+                }
+                return Ok(recorder);
+            }
+            Err(why @ AuditError::Exists { .. }) => last = why.to_string(),
+            Err(why) => return Err(why.to_string()),
+        }
+    }
+    Err(last)
+}
+
+/// `target.WORD`, `target-2.WORD`, ... beside the target.
+pub(super) fn beside(target: &Path, word: &str, n: usize) -> PathBuf {
+    let stem = target.file_stem().unwrap_or(target.as_os_str()).to_string_lossy();
+    target.with_file_name(if n == 1 { format!("{stem}.{word}") } else { format!("{stem}-{n}.{word}") })
+}
+
+/// Writes model and recipe; gives their paths and the model's SHA-256.
+fn write(job: &Job, recorder: &mut Recorder, path: Option<PathBuf>) -> Result<(PathBuf, String, Option<PathBuf>), String> {
+    let path = match path {
+        Some(path) => path,
+        None => (1..1000)
+            .map(|n| beside(&job.case.target, "repaired.onnx", n))
+            .find(|p| !p.exists())
+            .ok_or("a thousand repaired models are there already")?,
+    };
+    let saved = recorder.save(job, &path, Existing::Refuse).map_err(|e| e.to_string())?;
+    let changed = job.target_feed.recipe != job.original_feed.recipe;
+    let recipe = match &job.target_feed.recipe {
+        Some(recipe) if changed => {
+            let file = path.with_extension("recipe.toml");
+            write_whole(&file, &format!("[preprocess]\n{}", recipe.to_toml())).map_err(|e| format!("{}: {e}", file.display()))?;
+            Some(file)
+        }
+        _ => None,
+    };
+    Ok((path, saved.model.sha256, recipe))
+}
+
+/// Writes the report of a log as a page and as Markdown, under names that are free; gives the page's path.
+fn write_report(log: &Path) -> Result<PathBuf, String> {
+    let report = Report::read(log).map_err(|e| e.to_string())?;
+    let page = report::html(&report).map_err(|e| e.to_string())?;
+    let at = |n: usize, word: &str| log.with_extension(if n == 1 { word.to_string() } else { format!("{n}.{word}") });
+    let n = (1..1000).find(|n| !at(*n, "html").exists() && !at(*n, "md").exists()).ok_or("a thousand reports are there already")?;
+    for (word, text) in [("html", page), ("md", report::markdown(&report))] {
+        let path = at(n, word);
+        write_whole(&path, &text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(at(n, "html"))
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, content: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|e| e.error)
+}

@@ -1,0 +1,119 @@
+//! Work on threads of its own: begun, told of, cancelled.
+
+use super::engine::{Core, Message, News};
+use super::snapshot::Work;
+use crate::run::Watch;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Shortest time between two snapshots that differ in progress only.
+pub(super) const BEAT: Duration = Duration::from_millis(60);
+
+/// Work that keeps a decision.
+const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
+
+/// Long work under way.
+pub(super) struct Task {
+    pub number: u64,
+    cancel: Arc<AtomicBool>,
+    /// When this part of it began.
+    began: Instant,
+    work: &'static str,
+}
+
+/// A worker's line to the engine: progress goes out, the wish to stop comes in.
+pub(super) struct Reporter {
+    number: u64,
+    outbox: Sender<Message>,
+    cancel: Arc<AtomicBool>,
+    last: Mutex<(Instant, &'static str)>,
+}
+
+impl Reporter {
+    pub fn tell(&self, news: News) {
+        // The engine ended: nobody wants to know.
+        let _ = self.outbox.send(Message::News(self.number, news));
+    }
+}
+
+impl Watch for Reporter {
+    fn progress(&self, work: &'static str, done: usize, of: usize) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0.elapsed() >= BEAT || last.1 != work {
+            *last = (Instant::now(), work);
+            self.tell(News::Progress(work, done, of));
+        }
+    }
+    fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+impl Core {
+    /// Starts work on a thread of its own. It replaces what was under way.
+    pub fn start(&mut self, work: &'static str, body: impl FnOnce(&Reporter) + Send + 'static) {
+        self.stop_task();
+        self.last_task += 1;
+        let cancel = Arc::new(AtomicBool::new(false));
+        self.task = Some(Task { number: self.last_task, cancel: cancel.clone(), began: Instant::now(), work });
+        self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None });
+        self.spawn(self.last_task, cancel, body);
+    }
+
+    /// Whether a decision is being made: it is seen through before anything else is begun.
+    pub fn is_deciding(&self) -> bool {
+        self.task.as_ref().is_some_and(|t| DECIDING.contains(&t.work))
+    }
+
+    /// A number for work that no other work has.
+    pub fn number(&mut self) -> u64 {
+        self.last_task += 1;
+        self.last_task
+    }
+
+    /// Runs something on a thread of its own; a panic there becomes an error here.
+    pub fn spawn(&mut self, number: u64, cancel: Arc<AtomicBool>, body: impl FnOnce(&Reporter) + Send + 'static) {
+        let reporter = Reporter { number, outbox: self.outbox.clone(), cancel, last: Mutex::new((Instant::now(), "")) };
+        let spawned = std::thread::Builder::new().name("worker".into()).spawn(move || {
+            let guarded = std::panic::AssertUnwindSafe(|| body(&reporter));
+            if let Err(panic) = std::panic::catch_unwind(guarded) {
+                let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                reporter.tell(News::Failed(format!("the engine gave up: {}", text.unwrap_or("no reason given"))));
+            }
+        });
+        if let Err(why) = spawned {
+            self.task = None;
+            self.snap.work = None;
+            self.fail(format!("no thread for it: {why}"));
+        }
+    }
+
+    /// Stops the work under way; whether there was any.
+    pub fn stop_task(&mut self) -> bool {
+        self.snap.work = None;
+        match self.task.take() {
+            Some(task) => {
+                task.cancel.store(true, Ordering::Relaxed);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Work has come so far.
+    pub fn progress(&mut self, name: &'static str, done: usize, of: usize) {
+        let Some(task) = &mut self.task else { return };
+        let name = if name.is_empty() { task.work } else { name };
+        if self.snap.work.as_ref().is_some_and(|w| w.name != name) {
+            task.began = Instant::now();
+        }
+        let spent = task.began.elapsed();
+        // The first steps tell little: plans are made, pages are read.
+        let left = (done > 0 && of > done && spent > Duration::from_millis(500) && done * 20 >= of)
+            .then(|| spent.mul_f64((of - done) as f64 / done as f64));
+        self.snap.work = Some(Work { name, done, of, left });
+        self.dirty = true;
+    }
+}

@@ -1,0 +1,179 @@
+//! What each command does.
+
+use super::commands::Action;
+use super::moves::open_demo;
+use super::moves::{find, follow, go, page, select_suspect, shift, step_pane, with_sheet};
+use super::state::{Effect, Overlay, Pane, Screen, State};
+use crate::session::{Command, Standing, Tone};
+
+/// Does what a command says, or tells why it cannot be done.
+pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
+    if let Err(why) = action.possible(state) {
+        return state.say(format!("{}: {why}", action.spec().short), Tone::Warning);
+    }
+    let sheet = state.snapshot.sheet.clone();
+    match action {
+        Action::Accept => {
+            if let Some(id) = state.proposal().map(|p| p.id) {
+                effects.push(Effect::Engine(Command::Accept(id)));
+            }
+        }
+        Action::Reject => {
+            if let Some(proposal) = state.proposal().map(|p| p.id) {
+                state.overlay = Some(Overlay::Note { input: Default::default(), proposal });
+            }
+        }
+        Action::Skip => {
+            if let Some(id) = state.proposal().map(|p| p.id) {
+                effects.push(Effect::Engine(Command::Skip(id)));
+            }
+        }
+        Action::Undo => {
+            // The one at hand if it is accepted, else whatever was decided last.
+            let here = state.proposal().filter(|p| p.standing == Standing::Accepted).map(|p| p.id);
+            effects.push(Effect::Engine(Command::Undo(here)));
+        }
+        Action::Redo => effects.push(Effect::Engine(Command::Redo)),
+        Action::Alternative => state.alternative = (state.alternative + 1) % state.alternatives().len().max(1),
+        Action::Localize => effects.push(Effect::Engine(Command::Localize)),
+        Action::Save => effects.push(Effect::Engine(Command::Save(None))),
+        Action::SaveAs => {
+            let path =
+                state.snapshot.saved.clone().or_else(|| state.snapshot.audit_log.as_ref().map(|l| l.with_file_name("repaired.onnx")));
+            let text = path.map(|p| p.display().to_string()).unwrap_or_default();
+            state.overlay = Some(Overlay::SaveAs { input: text.into() });
+        }
+        Action::Report => effects.push(Effect::Engine(Command::Report)),
+        Action::Copy => {
+            effects.push(Effect::Copy(super::view::summary::text(state)));
+            state.say("sent to the terminal's clipboard", Tone::Good);
+        }
+        Action::Region => state.overlay = state.graph.row().map(|row| Overlay::Region { row, top: 0 }),
+        Action::Cancel => effects.push(Effect::Engine(Command::Cancel)),
+
+        Action::NextSuspect => select_suspect(state, (state.suspect + 1) % state.suspect_count().max(1)),
+        Action::PreviousSuspect => {
+            let count = state.suspect_count().max(1);
+            select_suspect(state, (state.suspect + count - 1) % count);
+        }
+        Action::NextImage | Action::PreviousImage => {
+            let count = state.snapshot.images.flips.len().max(1);
+            state.image = if action == Action::NextImage { state.image + 1 } else { state.image + count - 1 } % count;
+        }
+        Action::Worst => {
+            let Some(sheet) = sheet else { return };
+            let worst = sheet.rows.iter().enumerate().filter_map(|(i, r)| Some((i, r.isolated?)));
+            if let Some((row, _)) = worst.max_by(|a, b| a.1.total_cmp(&b.1)) {
+                go(state, row);
+            }
+        }
+
+        Action::Details if state.screen == Screen::Demos => open_demo(state, effects),
+        Action::Details if state.focus == Pane::Graph => with_sheet(state, |g, s| g.toggle_details(s)),
+        Action::Details => state.zoomed = !state.zoomed,
+        Action::Fold => with_sheet(state, |g, s| g.toggle_fold(s)),
+        Action::FoldAll => with_sheet(state, |g, s| g.toggle_all(s)),
+        Action::Producer => follow(state, true),
+        Action::Consumer => follow(state, false),
+        Action::Search => {
+            let from = state.graph.row().unwrap_or(0);
+            state.overlay = Some(Overlay::Search { input: Default::default(), from });
+        }
+        Action::NextMatch => find(state, true),
+        Action::PreviousMatch => find(state, false),
+        Action::Bookmark => {
+            if let Some(row) = state.graph.row()
+                && !state.graph.bookmarks.remove(&row)
+            {
+                state.graph.bookmarks.insert(row);
+            }
+        }
+        Action::NextBookmark => {
+            let at = state.graph.row().unwrap_or(0);
+            let marks = &state.graph.bookmarks;
+            let next = marks.range(at + 1..).next().or_else(|| marks.iter().next()).copied();
+            if let Some(row) = next {
+                go(state, row);
+            }
+        }
+        Action::Names => state.graph.names = !state.graph.names,
+        Action::WhatIf => {
+            if let Some(id) = state.proposal().map(|p| p.id) {
+                effects.push(Effect::Engine(Command::TryAll(id)));
+            }
+        }
+        Action::Edit => {
+            if let Some((id, value)) = state.proposal().and_then(|p| Some((p.id, p.editable.clone()?))) {
+                state.overlay = Some(Overlay::Edit { input: value.into(), proposal: id });
+            }
+        }
+        Action::Write => {
+            if let Some(row) = state.graph.row() {
+                // What differs most likely is what one wants to change.
+                let differs = state.snapshot.detail.as_ref().filter(|d| d.row == row).and_then(|d| d.facts.iter().find(|f| f.differs));
+                let text = differs.map(|f| format!("{} = {}", f.name, f.target)).unwrap_or_default();
+                state.overlay = Some(Overlay::Write { input: text.into(), row });
+            }
+        }
+        Action::Take => {
+            if let Some(row) = state.graph.row() {
+                effects.push(Effect::Engine(Command::Take(row)));
+            }
+        }
+        Action::Forbid => {
+            if let Some(row) = state.graph.row() {
+                effects.push(Effect::Engine(Command::Forbid(row)));
+            }
+        }
+        Action::Pin => match (state.graph.row(), state.pinning.take()) {
+            (Some(target), Some(source)) => effects.push(Effect::Engine(Command::Pin { source, target })),
+            (Some(source), None) => {
+                state.pinning = Some(source);
+                let key = state.keys.key(Action::Pin);
+                state
+                    .say(format!("the source's side is marked; go to the target's row and press {key} again, esc forgets it"), Tone::Plain);
+            }
+            (None, _) => {}
+        },
+
+        Action::Up => shift(state, -1),
+        Action::Down => shift(state, 1),
+        Action::PageUp => shift(state, -page(state)),
+        Action::PageDown => shift(state, page(state)),
+        Action::Top => shift(state, isize::MIN / 2),
+        Action::Bottom => shift(state, isize::MAX / 2),
+        Action::Left => step_pane(state, false),
+        Action::Right => step_pane(state, true),
+        Action::NextPane => step_pane(state, true),
+        Action::PreviousPane => step_pane(state, false),
+        Action::Zoom => state.zoomed = !state.zoomed,
+
+        Action::Palette => state.overlay = Some(Overlay::Palette { input: Default::default(), at: 0 }),
+        Action::Help => state.overlay = Some(Overlay::Help { top: 0 }),
+        Action::OpenCase => state.overlay = Some(Overlay::Path { input: Default::default(), error: None }),
+        Action::Demos => {
+            effects.push(Effect::Engine(Command::Cancel));
+            state.screen = Screen::Demos;
+        }
+        Action::Theme => state.theme = state.theme.turned(),
+        Action::Hints => {
+            state.hints = !state.hints;
+            state.hints_away = !state.hints;
+        }
+        Action::Resume => {
+            if let Some((path, _)) = state.snapshot.resumable.clone() {
+                effects.push(Effect::Engine(Command::Resume(path)));
+            }
+        }
+        Action::Redraw => effects.push(Effect::Redraw),
+        Action::Suspend => effects.push(Effect::Suspend),
+        Action::Quit => {
+            if state.snapshot.unsaved && state.screen == Screen::Case {
+                state.overlay = Some(Overlay::ConfirmQuit);
+            } else {
+                effects.push(Effect::Engine(Command::Quit));
+                effects.push(Effect::Quit);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What the engine says, taken in.
+
+use super::derived::Prepared;
+use super::moves::select_suspect;
+use super::state::{Overlay, State};
+use crate::session::{Snapshot, Standing, Tone};
+
+/// Takes over the engine's state: what belongs to an older case is forgotten, what waits for a decision comes up by itself.
+pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
+    let before = state.snapshot.clone();
+    state.take(prepared);
+    state.beat = state.beat.wrapping_add(1);
+    let now = state.snapshot.clone();
+    if now.generation != before.generation {
+        state.suspect = 0;
+        state.alternative = 0;
+        state.image = 0;
+        state.scroll = [0; 3];
+        state.picture = None;
+        state.wanted = None;
+        state.inspected = None;
+        state.summed_up = false;
+        state.asked_to_resume = false;
+        state.pinning = None;
+    }
+    match (&now.sheet, &before.sheet) {
+        (Some(sheet), Some(old)) if std::sync::Arc::ptr_eq(sheet, old) => {}
+        (Some(sheet), old) => {
+            let same = now.generation == before.generation
+                && old.as_ref().is_some_and(|o| o.aligned == sheet.aligned && o.rows.len() == sheet.rows.len());
+            if same {
+                state.graph.layout(sheet)
+            } else {
+                state.graph.reset(sheet)
+            }
+            state.inspected = None;
+        }
+        (None, _) => state.graph.clear(),
+    }
+    let others = |of: &Snapshot| of.proposals.iter().filter(|p| p.row.is_some()).map(|p| p.id).max();
+    if now.findings.is_some()
+        && before.findings.as_ref().is_none_or(|f| now.findings.as_ref().is_some_and(|n| !std::sync::Arc::ptr_eq(f, n)))
+    {
+        select_suspect(state, 0);
+    } else if others(&now) > others(&before) {
+        // A proposal that was just written is the one at hand.
+        let written = now.proposals.iter().filter(|p| p.row.is_some()).max_by_key(|p| p.id);
+        if let Some(suspect) = written.map(|p| p.suspect) {
+            state.suspect = suspect;
+            state.alternative = state.alternatives().len().saturating_sub(1);
+        }
+    }
+    if now.resumable.is_some() && now.images.are_compared() && !state.asked_to_resume && state.overlay.is_none() {
+        state.asked_to_resume = true;
+        state.overlay = Some(Overlay::Resume);
+    }
+    // A decision on the suspect at hand: the next one that waits comes up by itself.
+    let decided = |s: &Standing| matches!(s, Standing::Accepted | Standing::Rejected(_) | Standing::Skipped);
+    let was_open = |id: usize| before.proposals.iter().any(|p| p.id == id && !decided(&p.standing));
+    let just = now.proposals.iter().find(|p| p.suspect == state.suspect && decided(&p.standing) && was_open(p.id));
+    if let Some(just) = just {
+        let rejected = matches!(just.standing, Standing::Rejected(_));
+        let open_here = now.proposals.iter().filter(|p| p.suspect == state.suspect).position(|p| p.standing == Standing::Open);
+        match open_here {
+            Some(at) if rejected => state.alternative = at,
+            _ => {
+                let count = state.suspect_count();
+                let waits = |s: usize| {
+                    let mut of = now.proposals.iter().filter(|p| p.suspect == s).peekable();
+                    of.peek().is_some() && of.all(|p| p.standing == Standing::Open)
+                };
+                let next = (1..count).map(|d| (state.suspect + d) % count).find(|s| waits(*s));
+                if let Some(next) = next {
+                    select_suspect(state, next);
+                }
+            }
+        }
+    }
+    if now.saved.is_some() && before.unsaved && !now.unsaved && state.overlay.is_none() {
+        let path = now.saved.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        state.say(format!("saved as {path}"), Tone::Good);
+    }
+    if let Some(page) = now.reported.as_ref().filter(|p| before.reported.as_ref() != Some(*p)) {
+        state.say(format!("report: {}", page.display()), Tone::Good);
+    }
+    if now.error.is_some() && now.error != before.error {
+        state.say(now.error.clone().unwrap_or_default(), Tone::Error);
+    }
+    let all_gone = now.images.at_start > 0
+        && now.images.flipped == 0
+        && now.work.is_none()
+        && now.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
+    if all_gone && !state.summed_up && state.overlay.is_none() {
+        state.summed_up = true;
+        state.overlay = Some(Overlay::Summary);
+    }
+    if !all_gone && now.images.flipped > 0 {
+        state.summed_up = false;
+    }
+}
