@@ -79,6 +79,11 @@ fn search_goes_to_the_row() {
     terminal.wait_for("enter keeps");
     terminal.press("\r");
     terminal.until("the cursor on the Gemm", |text| text.lines().any(|l| l.contains("▶") && l.contains("Gemm")));
+    // The region alone, with its nodes on both sides.
+    terminal.press("i");
+    terminal.until("the region's nodes", |text| text.contains("region ") && text.contains("constant") && text.contains("makes"));
+    terminal.press("\x1b");
+    terminal.wait_gone("constant");
     terminal.press("/nowhere-at-all");
     terminal.wait_for("nowhere-at-all");
     terminal.press("\r");
