@@ -85,8 +85,13 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
         out.push(Line::from(spans));
     }
     if let Some(detail) = detail {
-        out.extend(activations(state, detail, columns));
-        out.extend(super::scatter::content(state, &detail.weights, columns));
+        let weights = super::scatter::content(state, &detail.weights, columns);
+        // What differs comes first.
+        let differ = detail.weights.iter().any(|w| w.equal.is_none_or(|(same, of)| same < of));
+        let (first, then) =
+            if differ { (weights, activations(state, detail, columns)) } else { (activations(state, detail, columns), weights) };
+        out.extend(first);
+        out.extend(then);
     }
     let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
     if let Some(suspect) = suspect {
