@@ -42,6 +42,10 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
             let line = |of: fn(&DiffLine) -> Option<&String>| proposal.diff.iter().find_map(of);
             let gone = line(|d| if let DiffLine::Removed(t) = d { Some(t) } else { None });
             let come = line(|d| if let DiffLine::Added(t) = d { Some(t) } else { None });
+            // A tensor whose figures stay the same says nothing here.
+            if gone == come {
+                return proposal.words.clone();
+            }
             [("- ", gone), ("+ ", come)]
                 .iter()
                 .filter_map(|(sign, t)| Some(format!("{sign}{}", t.as_ref()?)))

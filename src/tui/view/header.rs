@@ -59,8 +59,11 @@ fn flips(state: &State, wide: bool) -> Vec<Span<'static>> {
         return Vec::new();
     }
     let role = if images.flipped > 0 { Role::Bad } else { Role::Good };
-    let count =
-        if images.at_start > images.flipped { format!("{} → {}", images.at_start, images.flipped) } else { images.flipped.to_string() };
+    let count = if images.at_start != images.flipped && images.at_start > 0 {
+        format!("{} → {}", images.at_start, images.flipped)
+    } else {
+        images.flipped.to_string()
+    };
     let mut out = vec![Span::styled(count, theme.style(role)), Span::raw(format!(" of {} flipped", images.done))];
     if wide {
         let share = images.flipped as f64 / images.done as f64;

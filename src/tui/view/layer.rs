@@ -1,6 +1,7 @@
 //! The selected row in detail: attributes and weights of both sides beside each other, differences first; then what flows out of it.
 
 use super::{lines, open_frame, put, title, wrapped};
+use crate::localize::Category;
 use crate::session::words::number;
 use crate::session::{Activations, Detail, Fact, Row, Sign};
 use crate::tui::layout::Panes;
@@ -84,16 +85,15 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
         }
         out.push(Line::from(spans));
     }
+    let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
     if let Some(detail) = detail {
         let weights = super::scatter::content(state, &detail.weights, columns);
-        // What differs comes first.
-        let differ = detail.weights.iter().any(|w| w.equal.is_none_or(|(same, of)| same < of));
-        let (first, then) =
-            if differ { (weights, activations(state, detail, columns)) } else { (activations(state, detail, columns), weights) };
+        // Where the weights are what is wrong they come first: they differ in many a clean row too, as folding changes them.
+        let flows = activations(state, detail, columns);
+        let (first, then) = if suspect.is_some_and(|s| s.category == Category::WB) { (weights, flows) } else { (flows, weights) };
         out.extend(first);
         out.extend(then);
     }
-    let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
     if let Some(suspect) = suspect {
         if let Some((right, of)) = suspect.splice {
             let text = format!("with the source's value put in here, {right} of {of} flipped images come right");

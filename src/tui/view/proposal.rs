@@ -121,7 +121,7 @@ pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'sta
     };
     if let Some((before, after)) = p.region.filter(|_| p.category != Category::PP) {
         // A region that does not run, or gives another shape, has no error that could be told.
-        let before_text = if before.is_finite() { number(before) } else { "not comparable".into() };
+        let before_text = if before.is_finite() { number(before) } else { "fails".into() };
         part(
             "this region",
             format!("{before_text} → {}", number(after)),
@@ -134,7 +134,7 @@ pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'sta
     }
     match p.breaks {
         Some((0, of)) => part("breaks", "none".into(), Role::Good, format!(" of {of}")),
-        Some((n, of)) => part("breaks", n.to_string(), Role::Bad, format!(" of {of} that agreed")),
+        Some((n, of)) => part("breaks", n.to_string(), Role::Bad, format!(" of {of}")),
         None => {}
     }
     out
