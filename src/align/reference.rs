@@ -166,6 +166,11 @@ impl<'a> Reference<'a> {
     pub fn origin(&self, v: ValueId) -> ValueId {
         self.origin[v.0 as usize]
     }
+    /// Dimensions of all rearrangements of a value.
+    pub fn shapes_of(&self, v: ValueId) -> Vec<&[usize]> {
+        let same = self.order.iter().filter(|s| self.origin(**s) == self.origin(v));
+        same.filter_map(|s| Some(self.values(*s)?.first()?.shape())).collect()
+    }
     /// Whether `v` is `above` or computed from it.
     pub fn descends(&self, v: ValueId, above: ValueId) -> bool {
         let at = above.0 as usize;

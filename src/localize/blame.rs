@@ -306,7 +306,8 @@ pub(super) fn double_claim(a: &Alignment<'_>, region: &Region) -> Option<OpId> {
     inputs.iter().filter(same).filter_map(|u| a.target().producer(*u)).find(|p| !region.target.contains(p))
 }
 
-/// Nodes above a region that turn a usual layout into an unusual one, the nearest first: equality up to a permutation let them pass.
+/// Nodes above a region that turn a usual layout into an unusual one, the nearest first: equality up to a permutation let them pass. So it
+/// does with a Reshape, whatever its shape: the numbers stand in the same order.
 pub(super) fn unusual_above(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
     let mut out = Vec::new();
     let mut seen: HashSet<OpId> = HashSet::new();
@@ -317,7 +318,8 @@ pub(super) fn unusual_above(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
             let Some(p) = a.target().producer(v).filter(|p| seen.insert(*p)) else { continue };
             let op = a.target().op(p);
             let usual = |v: &ValueId| a.pair_of(*v).is_none_or(|p| p.layout.is_usual());
-            if op.op_type() == "Transpose" && !usual(&v) && op.data.iter().all(usual) {
+            let permuted = op.op_type() == "Transpose" && !usual(&v) && op.data.iter().all(usual);
+            if permuted || (op.op_type() == "Reshape" && is_shaped_otherwise(a, v)) {
                 out.push(p);
             }
             if !usual(&v) || rearranges(op.op_type()) {
@@ -327,4 +329,13 @@ pub(super) fn unusual_above(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
         level = next;
     }
     out
+}
+
+/// Whether the source has the same numbers in as many dimensions, but never in these. Dimensions of one say nothing.
+fn is_shaped_otherwise(a: &Alignment<'_>, v: ValueId) -> bool {
+    let Some(mine) = a.fed(v).and_then(<[_]>::first) else { return false };
+    let told = |shape: &[usize]| shape.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
+    let shapes = a.pair_of(v).map(|p| a.source().shapes_of(p.source)).unwrap_or_default();
+    let (shapes, mine): (Vec<Vec<usize>>, _) = (shapes.into_iter().map(told).collect(), told(mine.shape()));
+    shapes.iter().any(|s| s.len() == mine.len()) && !shapes.contains(&mine)
 }

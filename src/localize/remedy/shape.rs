@@ -106,7 +106,10 @@ fn reshape(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     let Some(Some(v)) = op.inputs.get(1).copied() else { return Vec::new() };
     let Some(now) = bench.target().constant(v).map(Value::to_i64) else { return Vec::new() };
     let Some(len) = op.data.first().and_then(|i| bench.a.fed(*i)).map(|x| x[0].len() as i64) else { return Vec::new() };
-    let mut wanted: Vec<Vec<i64>> = Vec::new();
+    let pair = op.made().next().and_then(|o| bench.a.pair_of(o));
+    let alike = pair.map(|p| bench.a.source().shapes_of(p.source)).unwrap_or_default();
+    let mut wanted: Vec<Vec<i64>> = alike.iter().map(|s| s.iter().map(|d| *d as i64).collect()).collect();
+    wanted.retain(|w| w.len() == now.len());
     for s in &bench.source {
         for o in bench.reference().op(*s).made() {
             if let Some(x) = bench.a.source().values(o) {
