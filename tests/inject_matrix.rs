@@ -33,6 +33,21 @@ fn faults_of_every_category_are_found_and_named() {
     assert!(kind * 100 >= n * 80, "{kind} of {n} kinds; missed: {missed:#?}");
 }
 
+/// A wrong declaration makes everything below it fail, weights of another layer look like a wrong input: each is one fault.
+#[test]
+fn one_fault_with_many_consequences_is_one_suspect() {
+    let cases = ["7-resnet-clean-tensorflow", "8-mobilenet-clean-torch", "9-vit-clean-decomposed"].map(|c| sample(&format!("cases/{c}")));
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let kinds = "ID-DTYPE,ID-BATCH,WB-SWAP,LH-GROUP";
+    let found = report(&matrix(&[&cases[..], &["--no-selves", "--kind", kinds, "--images", "6", "--json"]].concat()));
+    for kind in kinds.split(',') {
+        assert!(found.trials.iter().any(|t| t.kind == kind), "no {kind}");
+    }
+    let wrong = found.trials.iter().filter(|t| !t.first_kind_right() || t.others > 0);
+    let wrong: Vec<_> = wrong.map(|t| format!("{} ({}): {}, {} others", t.key, t.note, t.said(), t.others)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn a_run_that_was_broken_off_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -127,6 +127,29 @@ fn repairs_reach_zero_flips_and_replay_to_the_same_digest_on_one_thread_and_on_t
 }
 
 #[test]
+fn a_declaration_that_nothing_takes_is_mended_in_the_declaration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clean = root().join("cases/9-vit-clean-decomposed/case.toml");
+    let mut command = Command::cargo_bin("fixcon").expect("the program is built");
+    let made = command
+        .args(["inject", "--kind", "ID-DTYPE,ID-BATCH", "--every-way", "--json", "--case"])
+        .arg(&clean)
+        .arg("--output-dir")
+        .arg(folder.path())
+        .output()
+        .expect("it runs");
+    let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let faults = made["faults"].as_array().expect("faults");
+    assert!(faults.len() >= 2, "{made}");
+    for (i, fault) in faults.iter().enumerate() {
+        let model = folder.path().join(format!("mended-{i}.onnx"));
+        let case = PathBuf::from(fault["case"].as_str().expect("a case"));
+        let done = fixcon(&["repair", "--yes", "--output", model.to_str().expect("a plain path")], &case, "0");
+        assert_eq!(done["final_mismatches"], 0, "{}: {done}", fault["note"]);
+    }
+}
+
+#[test]
 fn what_exists_is_not_replaced_without_being_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join("there.onnx");

@@ -9,6 +9,7 @@ mod numbers;
 mod reference;
 mod regions;
 mod resync;
+mod swaps;
 mod walk;
 
 pub use layout::{Layout, candidates};

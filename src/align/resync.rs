@@ -109,7 +109,7 @@ impl Walk<'_> {
     }
 
     /// What source nodes read whose weights are nearly those of this node, up to order.
-    fn by_weights(&self, id: OpId) -> Vec<ValueId> {
+    pub(super) fn by_weights(&self, id: OpId) -> Vec<ValueId> {
         let mut found: Vec<(f64, i32, ValueId)> = Vec::new();
         for mine in weights_of(self.target, id) {
             for theirs in self.source.weights().iter().filter(|w| w.len == mine.len) {
@@ -153,6 +153,7 @@ impl Walk<'_> {
         if let Some(n) = len {
             first.extend(self.nearby(rank, 24, |x| x.len() == n));
         }
+        first.retain(|s| !self.is_behind_its_twin(id, v, *s));
         dedup(&mut first);
         let mut found = self.try_values(v, &first, shape.as_deref(), dirty);
         if found.is_none() && (shape.is_none() || self.channels(id).is_some()) {
@@ -232,7 +233,7 @@ impl Walk<'_> {
         }
         for u in &op.data {
             let Some(known) = self.pairs.get(u).cloned() else { continue };
-            if op.data.len() == 1 && moves(op.op_type()) {
+            if (op.data.len() == 1 && moves(op.op_type())) || self.has_weights_from_elsewhere(id, known.source) {
                 continue;
             }
             let Some(shape) = self.shape_of(*u) else { continue };
@@ -460,7 +461,11 @@ impl Walk<'_> {
         let idle = |a: ValueId, s: ValueId| maker.is_some_and(|op| op.data[..] == [a]) && self.pairs.get(&v).is_some_and(|k| k.source == s);
         for a in self.open_above(open, dirty) {
             let shape = self.shape_of(a);
-            for s in sources.iter().filter(|s| !idle(a, **s)) {
+            // Means of a picture and of its mean are the same: what has as many elements comes first.
+            let len: Option<usize> = shape.as_ref().map(|sh| sh.iter().product());
+            let mut sources: Vec<ValueId> = sources.iter().copied().filter(|s| !idle(a, *s)).collect();
+            sources.sort_by_key(|s| self.source.values(*s).and_then(<[Value]>::first).map(Value::len) != len);
+            for s in &sources {
                 let Some(x) = self.source.values(*s).and_then(<[Value]>::first) else { continue };
                 let layouts = match &shape {
                     Some(sh) if sh.iter().product::<usize>() == x.len() => candidates(x.shape(), sh),

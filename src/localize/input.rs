@@ -148,6 +148,9 @@ pub(crate) fn differing(a: &Recipe, b: &Recipe) -> Vec<&'static str> {
     if a.layout != b.layout {
         out.push("layout");
     }
+    if a.dtype != b.dtype {
+        out.push("dtype");
+    }
     out
 }
 
@@ -369,6 +372,7 @@ pub(crate) fn copy_keys(into: &mut Recipe, from: &Recipe, keys: &[&str]) {
             "std" => into.std.clone_from(&from.std),
             "size" => (into.size, into.resize_to) = (from.size, from.resize_to),
             "layout" => into.layout = from.layout,
+            "dtype" => into.dtype = from.dtype,
             _ => {}
         }
     }

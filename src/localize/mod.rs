@@ -2,6 +2,7 @@
 
 mod blame;
 mod catalogue;
+mod declared;
 mod golden;
 pub mod inject;
 mod input;
@@ -178,6 +179,16 @@ impl Subject<'_> {
 /// # Errors
 /// When no image can be read or the source does not run; a target that does not run is a finding.
 pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Watch) -> Result<Findings, LocalizeError> {
+    if let Some(redeclared) = declared::redeclare(subject)
+        && let Some(findings) = redeclared.look(subject, options, watch)?
+    {
+        return Ok(findings);
+    }
+    as_declared(subject, options, watch)
+}
+
+/// What is at fault in the target as it stands.
+fn as_declared(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Watch) -> Result<Findings, LocalizeError> {
     let probes = subject.probes(options.images.max(1));
     let (mut first, mut further) = (Vec::new(), Vec::new());
     for image in probes {

@@ -303,9 +303,9 @@ fn transplanted(bench: &Bench<'_>, s: OpId, inputs: &HashMap<ValueId, String>, o
 fn siblings(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     const BINARY: &[&str] = &["Add", "Sub", "Mul", "Div"];
     const UNARY: &[&str] =
-        &["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt", "Abs", "Neg", "Softplus", "HardSwish", "Elu", "LeakyRelu", "Identity"];
+        &["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt", "Abs", "Neg", "Log", "Softplus", "HardSwish", "Elu", "LeakyRelu", "Identity"];
     const POOL: &[&str] = &["GlobalAveragePool", "GlobalMaxPool"];
-    const REDUCE: &[&str] = &["ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin"];
+    const REDUCE: &[&str] = &["ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin", "ReduceL2", "ReduceL1"];
     const WINDOW: &[&str] = &["AveragePool", "MaxPool"];
     const BOUND: &[&str] = &["Max", "Min"];
     let op = bench.target().op(t);
@@ -323,8 +323,12 @@ fn siblings(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
                 _ if family == UNARY => node.attribute.clear(),
                 _ => {}
             }
-            let pool = family == POOL || family == REDUCE || family == WINDOW;
-            let (kind, also) = if pool { (Kind::LhPool, Kind::CgOther) } else { (Kind::CgOther, Kind::LhAct) };
+            let (kind, also) = match family {
+                // A reduction is a pooling only where it goes over height and width.
+                f if f == REDUCE => (Kind::CgOther, Kind::LhPool),
+                f if f == POOL || f == WINDOW => (Kind::LhPool, Kind::CgOther),
+                _ => (Kind::CgOther, Kind::LhAct),
+            };
             let words = format!("{} stands where the source's numbers ask for {other}", op.op_type());
             Remedy::new(kind, Edit::ReplaceNode { node: bench.key(t), with: node }, words).at(t).or(&[also])
         })
@@ -351,8 +355,12 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     let Some((node, mut edits)) = transplanted(bench, s, &inputs, bench.name(output)) else { return Vec::new() };
     edits.push(Edit::ReplaceNode { node: bench.key(t), with: node });
     let pools = |o: &str| o.ends_with("Pool") || o.starts_with("Reduce");
-    let kind = if pools(op.op_type()) && pools(theirs.op_type()) { Kind::LhPool } else { Kind::CgOther };
-    let also = if kind == Kind::LhPool { Kind::CgOther } else { Kind::LhAct };
+    let reduces = |o: &str| o.starts_with("Reduce");
+    let (kind, also) = match (op.op_type(), theirs.op_type()) {
+        (a, b) if reduces(a) && reduces(b) => (Kind::CgOther, Kind::LhPool),
+        (a, b) if pools(a) && pools(b) => (Kind::LhPool, Kind::CgOther),
+        _ => (Kind::CgOther, Kind::LhAct),
+    };
     vec![
         Remedy::new(kind, Edit::All(edits), format!("{} stands where the source has {}", op.op_type(), theirs.op_type())).at(t).or(&[also]),
     ]

@@ -7,6 +7,7 @@ mod constants;
 mod elementwise;
 mod fold;
 mod graph;
+mod quantised;
 mod shape;
 mod subgraph;
 mod types;

@@ -2,21 +2,24 @@
 
 use super::constants::{behind, fresh_name, replace};
 use super::fold::{Linear, per_channel};
+use super::quantised::{quantisation, requantised};
 use super::{Bench, Remedy};
 use crate::align::{Fingerprint, Layout, candidates, relative_error};
 use crate::localize::Kind;
-use crate::model::onnx::{NodeProto, tensor_proto::DataType};
+use crate::model::onnx::{AttributeProto, NodeProto};
 use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{OpId, Value};
 use std::collections::{BTreeSet, HashSet};
 
 /// Candidates, one tensor at a time before two.
 pub(super) fn weights(bench: &Bench<'_>) -> Vec<Remedy> {
-    let mut out = linear(bench);
+    // What keeps the target's own numbers and only reads them otherwise comes first.
+    let mut out = quantisation(bench);
+    out.extend(linear(bench));
     out.extend(copied(bench));
     out.extend(normalisation(bench));
     out.extend(super::elementwise::elementwise(bench));
-    out.extend(quantisation(bench));
+    out.extend(exchanged(bench));
     out.sort_by_key(Remedy::size);
     out
 }
@@ -63,6 +66,31 @@ fn copied(bench: &Bench<'_>) -> Vec<Remedy> {
     out
 }
 
+/// Two layers in a row that carry each other's weights: nothing between them comes right by one of them alone.
+fn exchanged(bench: &Bench<'_>) -> Vec<Remedy> {
+    let target = bench.target();
+    let weight = |t: OpId| {
+        let slot = matches!(target.op(t).op_type(), "Conv" | "Gemm" | "MatMul" | "ConvTranspose").then_some(1)?;
+        let v = target.op(t).inputs.get(slot).copied().flatten()?;
+        Some((t, slot, v, target.constant(v).filter(|c| c.is_float() && c.len() >= 16)?))
+    };
+    let all: Vec<(OpId, usize, ValueId, &Value)> = bench.ops.iter().filter_map(|t| weight(*t)).collect();
+    let mut out = Vec::new();
+    for (i, (t, slot, v, w)) in all.iter().enumerate() {
+        for (t2, slot2, v2, w2) in &all[i + 1..] {
+            if w.shape() != w2.shape() || v == v2 || w.same(w2) {
+                continue;
+            }
+            let (Some(one), Some(other)) = (replace(bench, *t, *slot, w2), replace(bench, *t2, *slot2, w)) else { continue };
+            let words = format!("'{}' and '{}' carry each other's weights", target.label(*t), target.label(*t2));
+            let mut remedy = Remedy::new(Kind::WbSwap, Edit::All(vec![one, other]), words).at(*t).at(*t2);
+            remedy.tensors = behind(bench, *v).into_iter().chain(behind(bench, *v2)).collect();
+            out.push(remedy);
+        }
+    }
+    out
+}
+
 /// A constant in the layouts that another one can have, the one nearest to it first.
 fn laid_out(source: &Value, like: &Value) -> Vec<Value> {
     let now = like.to_f32();
@@ -82,7 +110,7 @@ fn instead(bench: &Bench<'_>, t: OpId, slot: usize, v: ValueId, now: &Value, new
         return None;
     }
     let op = bench.target().op(t).op_type();
-    let edit = replace(bench, t, slot, new)?;
+    let edit = requantised(bench, v, new).or_else(|| replace(bench, t, slot, new))?;
     let role = role(op, slot);
     let kind = if role == Kind::WbValues { difference(bench, now, new) } else { role };
     let what = match (kind, op) {
@@ -128,21 +156,23 @@ fn difference(bench: &Bench<'_>, now: &Value, new: &Value) -> Kind {
             x.sort_by(f32::total_cmp);
             x
         };
-        if a.distance(&b) < 1e-4 && relative_error(&sorted(&n), &sorted(&w)) < 1e-4 {
+        // Half precision rounds what is the same.
+        let others = relative_error(&sorted(&n), &sorted(&w));
+        if a.distance(&b) < 1e-3 && others < 1e-3 && relative_error(&n, &w) > 10.0 * others {
             return Kind::WbLayout;
         }
-        if is_elsewhere(bench, now, &a) {
+        if is_elsewhere(bench, now, &a, new) {
             return Kind::WbSwap;
         }
     }
     if on_a_grid(&n, &w) { Kind::WbPrecision } else { Kind::WbValues }
 }
 
-/// Whether these weights are, up to a factor for each channel that folding makes, those of another layer of the source.
-fn is_elsewhere(bench: &Bench<'_>, now: &Value, print: &Fingerprint) -> bool {
-    let own: HashSet<OpId> = bench.source.iter().copied().collect();
-    let n = now.to_f32();
-    bench.reference().op_ids().filter(|id| !own.contains(id)).any(|id| {
+/// Whether these weights are, up to a factor for each channel that folding makes, those of another layer of the source than those that
+/// should be here.
+fn is_elsewhere(bench: &Bench<'_>, now: &Value, print: &Fingerprint, wanted: &Value) -> bool {
+    let (n, w) = (now.to_f32(), wanted.to_f32());
+    bench.reference().op_ids().any(|id| {
         let op = bench.reference().op(id);
         let weights = op
             .inputs
@@ -152,8 +182,11 @@ fn is_elsewhere(bench: &Bench<'_>, now: &Value, print: &Fingerprint) -> bool {
             .filter(|c| c.is_float() && c.len() == now.len() && c.len() >= 16);
         weights.into_iter().any(|c| {
             let close = Fingerprint::of(&c.to_f32()).is_some_and(|p| p.distance(print) < 1e-3);
-            let equal = close && laid_out(c, now).first().is_some_and(|v| relative_error(&n, &v.to_f32()) < 1e-3);
-            equal || proportional(&n, &c.to_f32(), c.shape())
+            let is = |like: &Value, data: &[f32]| {
+                let near = |v: &Value| relative_error(data, &v.to_f32()) < 1e-3;
+                (close && laid_out(c, like).first().is_some_and(near)) || proportional(data, &c.to_f32(), c.shape())
+            };
+            is(now, &n) && !is(wanted, &w)
         })
     })
 }
@@ -228,6 +261,9 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
             weight = Some((new, v));
         }
     }
+    if now.len() != theirs.len() {
+        out.extend(regrouped(bench, mine, source, theirs));
+    }
     // The bias.
     let theirs_bias = source.bias_values(bench.reference());
     let wanted: Vec<f32> = (0..channels)
@@ -266,6 +302,29 @@ fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy>
         }
     }
     out
+}
+
+/// A convolution in other groups than the source's: its groups, and its weight with what the target folds.
+fn regrouped(bench: &Bench<'_>, mine: &Linear, source: &Linear, theirs: &Value) -> Option<Remedy> {
+    let (op, other) = (bench.target().op(mine.op), bench.reference().op(source.op));
+    let group = |proto: &NodeProto| proto.int("group").unwrap_or(1);
+    let (now, wanted) = (group(op.proto()), group(other.proto()));
+    if op.op_type() != "Conv" || other.op_type() != "Conv" || now == wanted {
+        return None;
+    }
+    let channels = mine.affine.a.len();
+    let mut data = theirs.to_f32().into_owned();
+    for (c, chunk) in data.chunks_mut((theirs.len() / channels).max(1)).enumerate() {
+        let factor = source.affine.a.get(c)? / mine.affine.a.get(c)?;
+        chunk.iter_mut().for_each(|x| *x *= factor);
+    }
+    let weight = replace(bench, mine.op, mine.weight, &Value::from_f32(theirs.shape(), data))?;
+    let attribute = AttributeProto::of_int("group", wanted);
+    let edit = Edit::All(vec![weight, Edit::SetAttribute { node: bench.key(mine.op), attribute }]);
+    let words = format!("group of Conv is {now}, the source has {wanted}; its weight has other groups as well");
+    let mut remedy = Remedy::new(Kind::LhGroup, edit, words).at(mine.op).or(&[Kind::WbValues]);
+    remedy.tensors = op.inputs.get(mine.weight).copied().flatten().map(|v| behind(bench, v)).unwrap_or_default();
+    Some(remedy)
 }
 
 /// The layout, of those that keep the channels first, in which a weight is nearest to the present one.
@@ -484,150 +543,6 @@ fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> 
         let mut remedy =
             Remedy::new(Kind::WbNorm, edit, format!("{name} of the BatchNormalization does not fit the source's folded weights")).at(norm);
         remedy.tensors = behind(bench, value);
-        out.push(remedy);
-    }
-    Some(out)
-}
-
-/// Scales of QuantizeLinear and DequantizeLinear: what the source's own values or weights ask for.
-fn quantisation(bench: &Bench<'_>) -> Vec<Remedy> {
-    let mut out = Vec::new();
-    let target = bench.target();
-    for t in &bench.ops {
-        let op = target.op(*t);
-        // Weights behind a DequantizeLinear that was folded: the scale by least squares against the source's weight.
-        for v in op.inputs.iter().flatten().filter(|v| target.constant(**v).is_some()) {
-            out.extend(weight_scale(bench, *t, *v).unwrap_or_default());
-        }
-        if !matches!(op.op_type(), "QuantizeLinear" | "DequantizeLinear") {
-            continue;
-        }
-        let Some(Some(scale)) = op.inputs.get(1).copied() else { continue };
-        let Some(now) = target.constant(scale).filter(|c| c.len() == 1) else { continue };
-        let zero = op.inputs.get(2).copied().flatten().and_then(|z| target.constant(z)).cloned();
-        let z = zero.as_ref().map_or(0.0, |z| z.to_f32().first().copied().unwrap_or(0.0));
-        let signed = zero.as_ref().is_some_and(|z| z.dtype() == DataType::Int8);
-        let (bottom, top) = if signed { (-128.0, 127.0) } else { (0.0, 255.0) };
-        // Which of the source's values is quantised here is not known before it fits: each of the region is asked.
-        let made = bench
-            .source
-            .iter()
-            .flat_map(|s| bench.reference().op(*s).made().collect::<Vec<_>>())
-            .filter_map(|v| bench.a.source().values(v));
-        let mut fits: Vec<f32> = made
-            .filter(|x| x[0].is_float())
-            .map(|x| {
-                let (lo, hi) = x.iter().flat_map(|x| x.to_f32().into_owned()).fold((0.0f32, 0.0f32), |(lo, hi), x| (lo.min(x), hi.max(x)));
-                (hi / (top - z).max(1.0)).max(-lo / (z - bottom).max(1.0))
-            })
-            .collect();
-        fits.sort_by(f32::total_cmp);
-        fits.dedup();
-        let neighbours = neighbour_scales(bench, *t);
-        for wanted in neighbours.into_iter().chain(fits) {
-            if wanted <= 0.0 || (wanted - now.to_f32()[0]).abs() < 1e-6 * wanted {
-                continue;
-            }
-            let new = Value::from_f32(now.shape(), vec![wanted]);
-            let name = bench.name(scale);
-            let edit = if target.model().initializer(name).is_some() {
-                Edit::ReplaceInitializer { tensor: new.to_proto(name) }
-            } else if let Some(edit) = replace(bench, *t, 1, &new) {
-                edit
-            } else {
-                continue;
-            };
-            let words = format!("the scale of {} is {}, the source's values ask for {wanted}", op.op_type(), now.to_f32()[0]);
-            let mut remedy = Remedy::new(Kind::WbQuant, edit, words).at(*t);
-            remedy.tensors = behind(bench, scale);
-            out.push(remedy);
-        }
-    }
-    out
-}
-
-/// Scales of the other Q/DQ nodes on the same stretch: both halves of a pair usually share one.
-fn neighbour_scales(bench: &Bench<'_>, t: OpId) -> Vec<f32> {
-    let target = bench.target();
-    let op = target.op(t);
-    let near = op.data.iter().filter_map(|v| target.producer(*v)).chain(op.made().flat_map(|v| target.consumers(v).to_vec()));
-    near.filter(|n| matches!(target.op(*n).op_type(), "QuantizeLinear" | "DequantizeLinear"))
-        .filter_map(|n| target.constant((*target.op(n).inputs.get(1)?)?).filter(|c| c.len() == 1).map(|c| c.to_f32()[0]))
-        .collect()
-}
-
-/// Slope and zero of the line that fits `w = slope · (q - zero)` best.
-fn line(q: &[f32], w: &[f32]) -> (f32, f32) {
-    let n = q.len().max(1) as f64;
-    let (mq, mw) = (q.iter().map(|x| f64::from(*x)).sum::<f64>() / n, w.iter().map(|x| f64::from(*x)).sum::<f64>() / n);
-    let (qw, qq) = q.iter().zip(w).fold((0.0, 0.0), |(qw, qq), (x, y)| {
-        let d = f64::from(*x) - mq;
-        (qw + d * (f64::from(*y) - mw), qq + d * d)
-    });
-    let slope = if qq > 0.0 { qw / qq } else { 0.0 };
-    (slope as f32, if slope == 0.0 { 0.0 } else { (mq - mw / slope) as f32 })
-}
-
-/// The zero point of a quantised weight, where the scales fit and it does not.
-fn zero_point(bench: &Bench<'_>, t: OpId, folded: ValueId, node: &NodeProto, scale: &Value, fitted: &[(f32, f32)]) -> Option<Remedy> {
-    let model = bench.target().model();
-    let name = node.input.get(2).filter(|n| model.initializer(n).is_some())?;
-    let now = bench.target().constant(model.index().value(name)?)?;
-    let scales_fit = fitted.iter().zip(scale.to_f32().iter()).all(|((s, _), now)| (s - now).abs() < 0.05 * s.abs());
-    let wanted: Vec<f32> = fitted.iter().map(|(_, z)| z.round()).collect();
-    let wanted =
-        if now.len() == wanted.len() { wanted } else { vec![(wanted.iter().sum::<f32>() / wanted.len() as f32).round(); now.len()] };
-    if !scales_fit || wanted == now.to_f32().as_ref() {
-        return None;
-    }
-    let tensor = Value::from_f32(now.shape(), wanted.clone()).cast(now.dtype())?.to_proto(name);
-    let words = format!("the zero point of the quantised weight is {}, the source's weight asks for {}", now.to_f32()[0], wanted[0]);
-    let mut remedy = Remedy::new(Kind::WbQuant, Edit::ReplaceInitializer { tensor }, words).at(t);
-    remedy.tensors = behind(bench, folded);
-    Some(remedy)
-}
-
-fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remedy>> {
-    let target = bench.target();
-    let model = target.model();
-    let node = model.node(model.index().producer(folded)?);
-    if node.op_type() != "DequantizeLinear" {
-        return None;
-    }
-    let read = |slot: usize| -> Option<Value> {
-        node.input.get(slot).and_then(|n| model.index().value(n)).and_then(|v| target.constant(v)).cloned()
-    };
-    let (q, scale) = (read(0)?, read(1)?);
-    let channels = scale.len();
-    let scale_name = node.input.get(1)?.clone();
-    let mine = Linear::read(target, t, &[], |_| true)?;
-    let q = q.to_f32().into_owned();
-    let mut out = Vec::new();
-    for s in &bench.source {
-        let Some(source) = Linear::read(bench.reference(), *s, &bench.source, |_| false) else { continue };
-        let Some(w) = source.value(bench.reference(), source.weight).and_then(|w| source.channels_first(w)).filter(|w| w.len() == q.len())
-        else {
-            continue;
-        };
-        let Some(w) = mine.own_order(&w) else { continue };
-        let w = w.to_f32();
-        let len = q.len() / channels;
-        // w = scale · (q - zero): a line through the points (q, w) of each channel.
-        let fitted: Vec<(f32, f32)> = (0..channels).map(|c| line(&q[c * len..(c + 1) * len], &w[c * len..(c + 1) * len])).collect();
-        out.extend(zero_point(bench, t, folded, node, &scale, &fitted));
-        let wanted: Vec<f32> = fitted.iter().map(|(slope, _)| *slope).collect();
-        let off = relative_error(&scale.to_f32(), &wanted);
-        if off < 0.02 || wanted.iter().any(|x| !x.is_finite() || *x <= 0.0) || model.initializer(&scale_name).is_none() {
-            continue;
-        }
-        // Channels whose scale is right keep it.
-        let kept: Vec<f32> =
-            scale.to_f32().iter().zip(&wanted).map(|(now, w)| if (now - w).abs() < 0.02 * w { *now } else { *w }).collect();
-        let changed = kept.iter().zip(scale.to_f32().iter()).filter(|(a, b)| a != b).count();
-        let edit = Edit::ReplaceInitializer { tensor: Value::from_f32(scale.shape(), kept).to_proto(&scale_name) };
-        let words = format!("{changed} of {channels} scales of the quantised weight do not fit the source's weight");
-        let mut remedy = Remedy::new(Kind::WbQuant, edit, words).at(t);
-        remedy.tensors = behind(bench, folded);
         out.push(remedy);
     }
     Some(out)

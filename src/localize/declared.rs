@@ -1,0 +1,205 @@
+//! A declared input that the graph below it cannot take: another element type, or a batch that it is not made for.
+//!
+//! All that follows fails in consequence, and each failure would look like a fault of its own. So the declaration is put right first,
+//! and the target is looked into as it is then.
+
+use super::{Category, Findings, Found, Kind, LocalizeError, LocalizeOptions, Outcome, Remedy, Subject, Suspect};
+use crate::dataset::{Declared, Element, Feed};
+use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
+use crate::model::onnx::{ValueInfoProto, tensor_proto::DataType, type_proto};
+use crate::model::{Edit, Model, NodeId, Severity, check};
+use crate::run::{Network, Value, Watch};
+
+/// What could be declared in place of what is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Change {
+    Type(DataType),
+    /// One image at a time.
+    OneImage,
+}
+
+/// A target with another declaration, and what is to be said of the one it has.
+pub(super) struct Redeclared {
+    target: Network,
+    feed: Feed,
+    refused: Vec<(NodeId, String)>,
+    /// Why it still does not run.
+    unloadable: Option<String>,
+    /// Whether the specification has nothing against the present declaration: then it is what the images become that speaks against it.
+    lawful: bool,
+    suspect: Suspect,
+}
+
+/// The declaration with which a target that does not run does run, or fails at fewer places.
+pub(super) fn redeclare(subject: &Subject<'_>) -> Option<Redeclared> {
+    if subject.unloadable.is_none() && subject.refused.is_empty() {
+        return None;
+    }
+    let model = subject.target.model();
+    let (before, why) = obstacles(subject, subject.target, subject.target_feed);
+    let mut best: Option<(usize, Redeclared)> = None;
+    for slot in 0..subject.target_feed.inputs.len() {
+        for change in changes(subject, slot) {
+            let Some((values, words)) = declaration(subject, slot, change) else { continue };
+            let edit = Edit::SetInputs { values };
+            let Ok((edited, _)) = model.apply(&edit) else { continue };
+            let Ok(target) = subject.target.edited(&edited) else { continue };
+            let mut recipe = subject.target_feed.recipe.clone();
+            if let (Change::Type(to), Some(recipe)) = (change, recipe.as_mut()) {
+                recipe.dtype = Element::of(to).unwrap_or(recipe.dtype);
+            }
+            let feed = Feed::new(&edited, recipe);
+            let (after, still) = obstacles(subject, &target, &feed);
+            if after >= before || best.as_ref().is_some_and(|(least, _)| *least <= after) {
+                continue;
+            }
+            let kind = if change == Change::OneImage { Kind::IdBatch } else { Kind::IdDtype };
+            let suspect = suspect(subject, slot, kind, edit, words, &feed, (before, after), &why);
+            let refused = refused(&edited).into_iter().filter_map(|(node, why)| Some((node?, why))).collect();
+            let lawful = self::refused(model).is_empty();
+            best = Some((after, Redeclared { target, feed, refused, unloadable: still, lawful, suspect }));
+        }
+    }
+    best.map(|(_, found)| found)
+}
+
+impl Redeclared {
+    /// What is at fault beside the declaration. `None` where the declaration is not to blame after all.
+    ///
+    /// # Errors
+    /// As [`super::localize`].
+    pub fn look(self, subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Watch) -> Result<Option<Findings>, LocalizeError> {
+        let inner = Subject {
+            target: &self.target,
+            target_feed: &self.feed,
+            unloadable: self.unloadable,
+            refused: self.refused,
+            flipped: subject.flipped.clone(),
+            agreeing: subject.agreeing.clone(),
+            ..*subject
+        };
+        let mut findings = super::as_declared(&inner, options, watch)?;
+        // A target that takes raw pixels wants another recipe, not another declaration.
+        if self.lawful && findings.suspects.iter().any(|s| s.category == Category::PP) {
+            return Ok(None);
+        }
+        findings.outcome = Outcome::Unloadable;
+        findings.suspects.insert(0, self.suspect);
+        Ok(Some(findings))
+    }
+}
+
+/// What contradicts the specification, and the node where it is one.
+fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
+    check(model).into_iter().filter(|f| f.severity == Severity::Error).map(|f| (f.node, f.to_string())).collect()
+}
+
+/// At how many places the target fails as it is declared, and why at the first.
+fn obstacles(subject: &Subject<'_>, target: &Network, feed: &Feed) -> (usize, Option<String>) {
+    let errors = refused(target.model());
+    if let Some((_, why)) = errors.first() {
+        return (errors.len(), Some(why.clone()));
+    }
+    let images = subject.flipped.iter().chain(&subject.agreeing).copied().chain(0..subject.images.len());
+    for image in images.take(8) {
+        let given = match subject.images.inputs(image, &[feed]) {
+            Ok(mut sides) => sides.remove(0),
+            Err(crate::dataset::DatasetError::Image { .. }) => continue,
+            Err(why) => return (1, Some(why.to_string())),
+        };
+        let given: Vec<Value> = given.iter().zip(&feed.inputs).map(|(v, d)| filled(v, &d.given(v.shape()))).collect();
+        let mut failures = 0;
+        let mut first = None;
+        target.forward(&given, |_, made| {
+            if let Err(why) = made {
+                failures += 1;
+                first.get_or_insert_with(|| why.to_string());
+            }
+        });
+        return (failures, first);
+    }
+    (0, None)
+}
+
+/// One image repeated to fill a fixed batch.
+fn filled(value: &Value, shape: &[usize]) -> Value {
+    let times = shape.iter().product::<usize>() / value.len().max(1);
+    let full = (times > 1).then(|| Value::from_bytes(value.dtype(), shape, &value.bytes().repeat(times)).ok()).flatten();
+    full.unwrap_or_else(|| value.clone())
+}
+
+/// What an input could be declared as: the source's element type first, then the usual ones; one image where the batch is fixed.
+fn changes(subject: &Subject<'_>, slot: usize) -> Vec<Change> {
+    let Some(now) = subject.target_feed.inputs.get(slot) else { return Vec::new() };
+    let theirs = subject.source_feed.inputs.get(slot).map(|d| d.dtype);
+    let mut out = Vec::new();
+    for dtype in theirs.into_iter().chain([DataType::Float, DataType::Float16, DataType::Double]) {
+        if dtype != now.dtype && dtype != DataType::Undefined && !out.contains(&Change::Type(dtype)) {
+            out.push(Change::Type(dtype));
+        }
+    }
+    let batch = now.dims.as_ref().filter(|d| d.len() > 1).and_then(|d| *d.first()?);
+    if batch.is_some_and(|n| n > 1) {
+        out.insert(0, Change::OneImage);
+    }
+    out
+}
+
+/// All declared inputs with one of them changed, and the change in words.
+fn declaration(subject: &Subject<'_>, slot: usize, change: Change) -> Option<(Vec<ValueInfoProto>, String)> {
+    let model = subject.target.model();
+    let now: &Declared = subject.target_feed.inputs.get(slot)?;
+    let mut values: Vec<ValueInfoProto> = model.declared_inputs().cloned().collect();
+    let value = values.iter_mut().find(|v| v.name() == now.name)?;
+    let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_mut()?.value.as_mut() else { return None };
+    let name = |t: DataType| t.as_str_name().to_lowercase();
+    let words = match change {
+        Change::Type(to) => {
+            tensor.elem_type = Some(to as i32);
+            format!("the input '{}' is declared {}, the network takes {}", now.name, name(now.dtype), name(to))
+        }
+        Change::OneImage => {
+            let first = tensor.shape.as_mut()?.dim.first_mut()?;
+            *first = Dimension { value: Some(dimension::Value::DimValue(1)), ..first.clone() };
+            format!("the input '{}' is declared {}, the network takes one image at a time", now.name, now.shape_words())
+        }
+    };
+    Some((values, words))
+}
+
+#[allow(clippy::too_many_arguments)]
+fn suspect(
+    subject: &Subject<'_>,
+    slot: usize,
+    kind: Kind,
+    edit: Edit,
+    words: String,
+    feed: &Feed,
+    (before, after): (usize, usize),
+    why: &Option<String>,
+) -> Suspect {
+    let mut remedy = Remedy::new(kind, edit, words.clone());
+    remedy.recipe.clone_from(&feed.recipe);
+    let input = subject.target.inputs().get(slot).copied();
+    let readers = input.map(|v| subject.target.consumers(v)).unwrap_or_default();
+    let mut evidence: Vec<String> = why.iter().map(|why| format!("as declared: {why}")).collect();
+    evidence.push(match after {
+        0 => "declared so it runs".into(),
+        n => format!("declared so it fails at {n} places, not {before}"),
+    });
+    Suspect {
+        region: None,
+        kind: Some(kind),
+        category: Category::ID,
+        target_nodes: readers.iter().map(|id| subject.target.op(*id).node).collect(),
+        target_tensors: input.into_iter().collect(),
+        source_nodes: Vec::new(),
+        words,
+        evidence,
+        equivalents: if kind == Kind::IdDtype { vec![Kind::CgUnsupported] } else { Vec::new() },
+        confidence: 0.95,
+        error: f32::INFINITY,
+        splice: None,
+        remedies: vec![Found { remedy, after: 0.0 }],
+    }
+}
