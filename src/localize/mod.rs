@@ -6,6 +6,7 @@ mod declared;
 mod golden;
 pub mod inject;
 mod input;
+mod quantised;
 mod raise;
 mod ranking;
 pub mod remedy;
@@ -268,6 +269,9 @@ fn look(
         }
     }
     let mut notes = chosen.notes.clone();
+    if precision == Precision::Quantized {
+        notes.extend(quantised::explain(subject, &aligned, &mut regions, threshold, watch));
+    }
     if precision != Precision::Float {
         notes.push(precision_note(&aligned, precision, floor));
     }

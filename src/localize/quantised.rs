@@ -1,0 +1,188 @@
+//! Loss that quantisation makes by itself, told from wrong quantisation parameters.
+//!
+//! A scale is chosen for the widest values that any image has. On an image whose values stay far below them the same step is a large
+//! error, and the region looks faulty on that image alone. It is not when every operator in it is right, and parameters measured on the
+//! images would lose no less.
+
+use super::Subject;
+use crate::align::{Alignment, Region, Verdict, relative_error, worst_error};
+use crate::model::ValueId;
+use crate::model::onnx::tensor_proto::DataType;
+use crate::run::{OpId, Value, Watch};
+use std::collections::HashMap;
+
+/// Images that ranges are measured on, of the flipped and of the agreeing ones.
+const MOST: usize = 12;
+
+/// Parameters that lose so much more than measured ones are wrong.
+const WRONG: f32 = 1.7;
+
+/// A QuantizeLinear with the source's values at its place.
+struct Step {
+    scale: f32,
+    zero: f32,
+    bottom: f32,
+    top: f32,
+    values: Vec<Value>,
+    source: ValueId,
+}
+
+/// Calls regions clean whose loss is that of their quantisation, and says so.
+pub(super) fn explain(subject: &Subject<'_>, a: &Alignment<'_>, regions: &mut [Region], threshold: f32, watch: &dyn Watch) -> Vec<String> {
+    let suspicious = regions.iter().enumerate().filter(|(_, r)| r.verdict == Verdict::Faulty);
+    let found: Vec<(usize, Vec<Step>)> = suspicious.filter_map(|(i, r)| Some((i, steps(a, r, threshold)?))).collect();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let mut ranges: HashMap<ValueId, (f32, f32)> = HashMap::new();
+    for step in found.iter().flat_map(|(_, steps)| steps) {
+        step.values.iter().for_each(|v| widen(ranges.entry(step.source).or_insert((0.0, 0.0)), v));
+    }
+    let images: Vec<usize> = subject.flipped.iter().take(MOST).chain(subject.agreeing.iter().take(MOST)).copied().collect();
+    for (done, image) in images.iter().enumerate() {
+        watch.progress("measuring ranges", done, images.len());
+        if watch.cancelled() {
+            return Vec::new();
+        }
+        let Ok(mut sides) = subject.images.inputs(*image, &[subject.source_feed]) else { continue };
+        subject.source.forward(&sides.remove(0), |id, made| {
+            let Ok(made) = made else { return };
+            for (v, value) in subject.source.op(id).made().zip(made) {
+                if let Some(range) = ranges.get_mut(&v) {
+                    widen(range, value);
+                }
+            }
+        });
+    }
+    let mut notes = Vec::new();
+    for (i, steps) in found {
+        if !steps.iter().all(|s| ranges.get(&s.source).is_some_and(|range| s.fits(*range))) {
+            continue;
+        }
+        let region = &mut regions[i];
+        region.verdict = Verdict::Clean;
+        let name = region.target.first().map(|id| a.target().label(*id)).unwrap_or_default();
+        notes.push(format!(
+            "'{name}' loses {:.1} % on some images: loss explained by the steps of its quantisation, whose scale has to hold larger values of other images; no fault",
+            region.isolated.unwrap_or(0.0) * 100.0
+        ));
+    }
+    notes
+}
+
+fn widen(range: &mut (f32, f32), value: &Value) {
+    for x in value.to_f32().iter().filter(|x| x.is_finite()) {
+        *range = (range.0.min(*x), range.1.max(*x));
+    }
+}
+
+/// The quantising steps of a region in which everything else is right. `None` where something is not, or nothing is quantised.
+fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>> {
+    let target = a.target();
+    let real = a.source().network.model().index().value_count();
+    // Values as the source has them, quantised or not.
+    let mut right: HashMap<ValueId, Vec<Value>> = HashMap::new();
+    let mut quantised: Vec<(OpId, ValueId)> = Vec::new();
+    let mut from: HashMap<ValueId, usize> = HashMap::new();
+    let mut partners: Vec<Option<ValueId>> = Vec::new();
+    let constant = |id: OpId, slot: usize| target.op(id).inputs.get(slot).copied().flatten().and_then(|v| target.constant(v));
+    let partner = |v: ValueId| a.pair_of(v).map(|p| p.source).filter(|s| (s.0 as usize) < real);
+    for id in &region.target {
+        let op = target.op(*id);
+        let (input, output) = (op.data.first().copied(), op.made().next()?);
+        match op.op_type() {
+            "QuantizeLinear" => {
+                let input = input?;
+                let values = right.get(&input).cloned().or_else(|| a.fed(input).map(<[Value]>::to_vec))?;
+                from.insert(output, quantised.len());
+                quantised.push((*id, output));
+                partners.push(partner(input));
+                right.insert(output, values);
+            }
+            "DequantizeLinear" => {
+                let input = input?;
+                let values = right.get(&input)?.clone();
+                if let Some(step) = from.get(&input) {
+                    let shared = |slot: usize| match (constant(quantised[*step].0, slot), constant(*id, slot)) {
+                        (Some(x), Some(y)) => x.same(y),
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    if !shared(1) || !shared(2) {
+                        return None;
+                    }
+                    partners[*step] = partners[*step].or_else(|| partner(output));
+                }
+                if a.fed(output).is_some_and(|wanted| a.pair_of(output).is_some() && worst_error(&values, wanted) > threshold * 0.5) {
+                    return None;
+                }
+                right.insert(output, values);
+            }
+            _ => {
+                let made = a.eval(*id, &right, a.images()).ok()?;
+                for (v, values) in op.made().zip(made) {
+                    if a.pair_of(v).is_some() && a.fed(v).is_some_and(|wanted| worst_error(&values, wanted) > threshold * 0.5) {
+                        return None;
+                    }
+                    right.insert(v, values);
+                }
+            }
+        }
+    }
+    let read = |((id, output), source): ((OpId, ValueId), Option<ValueId>)| {
+        let scale = constant(id, 1).filter(|s| s.len() == 1)?.to_f32().first().copied()?;
+        let zero = constant(id, 2);
+        let (bottom, top) = match zero.map(Value::dtype) {
+            Some(DataType::Int8) => (-128.0, 127.0),
+            Some(DataType::Uint8) | None => (0.0, 255.0),
+            Some(DataType::Int16) => (-32768.0, 32767.0),
+            Some(DataType::Uint16) => (0.0, 65535.0),
+            Some(_) => return None,
+        };
+        let zero = zero.map_or(Some(0.0), |z| z.to_f32().first().copied())?;
+        Some(Step { scale, zero, bottom, top, values: right.get(&output)?.clone(), source: source? })
+    };
+    let steps: Option<Vec<Step>> = quantised.into_iter().zip(partners).map(read).collect();
+    steps.filter(|s| !s.is_empty())
+}
+
+impl Step {
+    /// Whether parameters measured on this range would not lose much less than these do.
+    fn fits(&self, (low, high): (f32, f32)) -> bool {
+        let scale = (high - low) / (self.top - self.bottom);
+        if scale.is_nan() || scale <= 0.0 || self.scale.is_nan() || self.scale <= 0.0 {
+            return false;
+        }
+        let zero = (self.bottom - low / scale).round().clamp(self.bottom, self.top);
+        self.values.iter().all(|v| {
+            let x = v.to_f32();
+            self.loss(&x, self.scale, self.zero) <= self.loss(&x, scale, zero) * WRONG
+        })
+    }
+
+    fn loss(&self, x: &[f32], scale: f32, zero: f32) -> f32 {
+        let rounded: Vec<f32> =
+            x.iter().map(|x| (((x / scale).round_ties_even() + zero).clamp(self.bottom, self.top) - zero) * scale).collect();
+        relative_error(&rounded, x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(scale: f32, zero: f32) -> Step {
+        let values = vec![Value::from_f32(&[100], (0..100).map(|i| (i as f32 - 50.0) * 0.013).collect())];
+        Step { scale, zero, bottom: 0.0, top: 255.0, values, source: ValueId(0) }
+    }
+
+    /// Values within ±0.65 where other images reach ±16: a coarse step that is right, and parameters that are not.
+    #[test]
+    fn a_coarse_step_is_right_where_other_images_need_it() {
+        let range = (-16.0, 16.0);
+        assert!(step(32.0 / 255.0, 128.0).fits(range));
+        assert!(!step(32.0 / 255.0, 128.0).fits((-0.65, 0.65)), "no image needs that step");
+        assert!(!step(3.0 * 32.0 / 255.0, 128.0).fits(range), "the scale is three times too large");
+        assert!(!step(32.0 / 255.0, 1.0).fits(range), "the zero point cuts off what is negative");
+    }
+}
