@@ -102,6 +102,7 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
         }
         out.extend(epsilons(bench, *t));
         out.extend(other_choices(bench, *t));
+        out.extend(gemm(bench, *t));
     }
     // Single attributes before all of a node at once.
     out.sort_by_key(|r| matches!(r.edit, Edit::All(_)) && !(matches!(r.kind, Kind::LhPads) && r.equivalents.is_empty()));
@@ -127,6 +128,23 @@ fn differing(mine: &NodeProto, theirs: &NodeProto) -> Vec<(String, AttributeProt
         }
     }
     out
+}
+
+/// A Gemm as plain as it comes, where the source says it with a MatMul that has none of these attributes.
+fn gemm(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let node = bench.target().op(t).proto();
+    if node.op_type() != "Gemm" {
+        return Vec::new();
+    }
+    let one = |name: &str, also: Kind| {
+        let now = node.float(name).filter(|f| *f != 1.0)?;
+        let edit = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_float(name, 1.0) };
+        Some(Remedy::new(Kind::LhGemm, edit, format!("{name} of Gemm is {now}, the source computes with 1")).at(t).or(&[also]))
+    };
+    let now = node.int("transB").unwrap_or(0);
+    let edit = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_int("transB", 1 - now.clamp(0, 1)) };
+    let turned = Remedy::new(Kind::LhGemm, edit, format!("transB of Gemm is {now}, the source's numbers ask for the other")).at(t);
+    [one("alpha", Kind::WbValues), one("beta", Kind::WbBias)].into_iter().flatten().chain([turned.or(&[Kind::WbLayout])]).collect()
 }
 
 /// Attributes with few values, tried even where the source has no such operator: it may say the same in other words.

@@ -172,6 +172,10 @@ fn difference(bench: &Bench<'_>, now: &Value, new: &Value) -> Kind {
 /// should be here.
 fn is_elsewhere(bench: &Bench<'_>, now: &Value, print: &Fingerprint, wanted: &Value) -> bool {
     let (n, w) = (now.to_f32(), wanted.to_f32());
+    // One factor for all of them is no other layer's doing.
+    if proportional(&n, &w, &[1]) {
+        return false;
+    }
     bench.reference().op_ids().any(|id| {
         let op = bench.reference().op(id);
         let weights = op
