@@ -223,12 +223,25 @@ fn the_mouse_moves_the_borders() {
 fn leaving_asks_when_something_is_not_saved() {
     let mut state = state(accepted(), 80, 24);
     assert!(!press(&mut state, &["q"]).contains(&Effect::Quit));
-    assert!(matches!(state.overlay, Some(Overlay::ConfirmQuit)));
+    assert!(matches!(state.overlay, Some(Overlay::Unsaved(_))));
     assert!(!press(&mut state, &["esc"]).contains(&Effect::Quit));
     press(&mut state, &["q"]);
     let effects = press(&mut state, &["w"]);
     assert_eq!(commands(&effects), [Command::Save(None), Command::Quit]);
     assert_eq!(effects.last(), Some(&Effect::Quit));
+}
+
+#[test]
+fn the_list_of_demonstrations_is_not_gone_to_over_repairs_that_are_in_no_file() {
+    for (key, saved) in [("w", true), ("q", false)] {
+        let mut state = state(accepted(), 80, 24);
+        assert!(press(&mut state, &["D"]).is_empty());
+        assert!(matches!((&state.overlay, state.screen), (Some(Overlay::Unsaved(_)), Screen::Case)));
+        let effects = press(&mut state, &[key]);
+        assert_eq!(commands(&effects).contains(&Command::Save(None)), saved);
+        assert!(!effects.contains(&Effect::Quit));
+        assert!(matches!((&state.overlay, state.screen), (None, Screen::Demos)));
+    }
 }
 
 #[test]

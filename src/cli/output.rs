@@ -5,26 +5,34 @@ use anyhow::{Context, Result, bail};
 use std::io::Write as _;
 use std::path::Path;
 
+/// Whoever reads standard output may have seen enough; what the command found, and its exit code, stand all the same.
+fn unless_closed(written: std::io::Result<()>) -> Result<()> {
+    match written {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(why.into()),
+        _ => Ok(()),
+    }
+}
+
 /// A value as JSON on standard output.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", harmless_json(&text))?;
-    out.flush()?;
-    Ok(())
+    unless_closed(writeln!(out, "{}", harmless_json(&text)).and_then(|()| out.flush()))
 }
 
 /// Text for people on standard output. Names come from files: whatever they hold, the terminal shows it and does nothing else.
 pub(super) fn print_text(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for line in text.split_inclusive('\n') {
-        match line.strip_suffix('\n') {
-            Some(line) => writeln!(out, "{}", harmless(line))?,
-            None => write!(out, "{}", harmless(line))?,
+    let mut write = || -> std::io::Result<()> {
+        for line in text.split_inclusive('\n') {
+            match line.strip_suffix('\n') {
+                Some(line) => writeln!(out, "{}", harmless(line))?,
+                None => write!(out, "{}", harmless(line))?,
+            }
         }
-    }
-    out.flush()?;
-    Ok(())
+        out.flush()
+    };
+    unless_closed(write())
 }
 
 /// Writes a file so that it is there whole or not at all.

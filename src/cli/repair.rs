@@ -245,6 +245,9 @@ fn text(r: &RepairReport) -> String {
     if let (Some(path), Some(sha256)) = (&r.output, &r.sha256) {
         out += &format!("saved as {}   sha256 {}…\n", harmless(path), &sha256[..12.min(sha256.len())]);
     }
+    if r.output.is_none() && !r.accepted.is_empty() {
+        out += "not saved: --output FILE keeps the repaired model, and its log beside it\n";
+    }
     if let Some(log) = &r.audit_log {
         out += &format!("log {}\n", harmless(log));
     }

@@ -3,6 +3,7 @@
 use super::commands::Action;
 use super::moves::open_demo;
 use super::moves::{find, follow, go, page, select_suspect, shift, step_pane, with_sheet};
+use super::overlay::leave;
 use super::state::{Effect, Overlay, Pane, Screen, State};
 use crate::session::{Command, Standing, Tone};
 
@@ -150,11 +151,10 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
 
         Action::Palette => state.overlay = Some(Overlay::Palette { input: Default::default(), at: 0 }),
         Action::Help => state.overlay = Some(Overlay::Help { top: 0 }),
-        Action::OpenCase => state.overlay = Some(Overlay::Path { input: Default::default(), error: None }),
-        Action::Demos => {
-            effects.push(Effect::Engine(Command::Cancel));
-            state.screen = Screen::Demos;
+        Action::OpenCase | Action::Demos | Action::Quit if state.snapshot.unsaved && state.screen == Screen::Case => {
+            state.overlay = Some(Overlay::Unsaved(action));
         }
+        Action::OpenCase | Action::Demos | Action::Quit => leave(state, action, effects),
         Action::Theme => state.theme = state.theme.turned(),
         Action::Hints => {
             state.hints = !state.hints;
@@ -167,13 +167,5 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
-        Action::Quit => {
-            if state.snapshot.unsaved && state.screen == Screen::Case {
-                state.overlay = Some(Overlay::ConfirmQuit);
-            } else {
-                effects.push(Effect::Engine(Command::Quit));
-                effects.push(Effect::Quit);
-            }
-        }
     }
 }

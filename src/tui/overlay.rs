@@ -4,7 +4,7 @@ use super::act::act;
 use super::commands::Action;
 use super::keys::Key;
 use super::moves::{find, go, open};
-use super::state::{Effect, Overlay, State};
+use super::state::{Effect, Overlay, Screen, State};
 use super::update::palette;
 use crate::session::Command;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -68,7 +68,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         if let Overlay::Search { from, .. } = overlay {
             state.search.clear();
             go(state, from);
-        } else if interrupt && matches!(overlay, Overlay::ConfirmQuit) {
+        } else if interrupt && matches!(overlay, Overlay::Unsaved(_)) {
             effects.extend([Effect::Engine(Command::Quit), Effect::Quit]);
         }
         return;
@@ -194,15 +194,12 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             (_, Some(Action::Quit)) => return,
             _ => {}
         },
-        Overlay::ConfirmQuit => match key.code {
+        Overlay::Unsaved(then) => match key.code {
             KeyCode::Char('w') => {
-                effects.extend([Effect::Engine(Command::Save(None)), Effect::Engine(Command::Quit), Effect::Quit]);
-                return;
+                effects.push(Effect::Engine(Command::Save(None)));
+                return leave(state, *then, effects);
             }
-            KeyCode::Char('q' | 'y') => {
-                effects.extend([Effect::Engine(Command::Quit), Effect::Quit]);
-                return;
-            }
+            KeyCode::Char('q' | 'y') => return leave(state, *then, effects),
             KeyCode::Char('n') => return,
             _ => {}
         },
@@ -214,6 +211,18 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         },
     }
     state.overlay = Some(overlay);
+}
+
+/// Leaves the case: for good, for the list, or for another one.
+pub(super) fn leave(state: &mut State, to: Action, effects: &mut Vec<Effect>) {
+    match to {
+        Action::OpenCase => state.overlay = Some(Overlay::Path { input: Default::default(), error: None }),
+        Action::Demos => {
+            effects.push(Effect::Engine(Command::Cancel));
+            state.screen = Screen::Demos;
+        }
+        _ => effects.extend([Effect::Engine(Command::Quit), Effect::Quit]),
+    }
 }
 
 /// The wheel, or a click (0), while something lies over the panes.

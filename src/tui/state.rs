@@ -1,6 +1,6 @@
 //! All that the screen shows, as one value.
 
-use super::commands::KeyMap;
+use super::commands::{Action, KeyMap};
 use super::demos::Demo;
 use super::derived::{Derived, Prepared};
 use super::lines::Graph;
@@ -134,8 +134,8 @@ pub enum Overlay {
         /// Which of them.
         at: usize,
     },
-    /// Leaving without saving.
-    ConfirmQuit,
+    /// Accepted repairs are in no file yet: what to do before this.
+    Unsaved(Action),
     /// What was done, at the end.
     Summary,
 }

@@ -1,6 +1,6 @@
 //! `inspect`, `explain`, `completions`, `man`, and habits of the command line.
 
-use super::{json, root, run};
+use super::{json, root, run, sample};
 use std::process::{Command, Stdio};
 
 #[test]
@@ -106,7 +106,7 @@ impl Stuck {
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let parent = Command::new(assert_cmd::cargo::cargo_bin("fixcon"))
             .current_dir(root())
-            .args(["check", &super::sample("8-mobilenet-clean-torch"), "--images"])
+            .args(["check", &sample("8-mobilenet-clean-torch"), "--images"])
             .arg(&pipe)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -153,4 +153,17 @@ fn whoever_kills_the_program_ends_its_work() {
         (state.is_empty() || state.contains(") Z ")).then_some(())
     };
     wait_for(gone);
+}
+
+/// `fixcon check … | head -1` in a script with pipefail is a gate as well.
+#[test]
+#[cfg(unix)]
+fn who_stops_reading_gets_the_same_exit_code() {
+    for format in [&["--list", "0"][..], &["--format", "junit"], &["--json"]] {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("fixcon"));
+        command.args(["check", "--quiet", &sample("1-mobilenet-pads")]).args(format);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{format:?}");
+    }
 }

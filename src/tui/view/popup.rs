@@ -112,7 +112,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             }
             None
         }
-        Overlay::ConfirmQuit => {
+        Overlay::Unsaved(_) => {
             let area = window(state, 52, 7, "not saved", buffer);
             put(buffer, area, 0, 0, "The accepted repairs are not in a file yet.", theme.style(Role::Text));
             for (y, (key, what)) in [("w", "save and leave"), ("q", "leave without saving"), ("esc", "stay")].into_iter().enumerate() {
