@@ -4,6 +4,7 @@
 //! each node is judged on right inputs and only the node that introduces an error shows one. Structure gives candidates, numbers
 //! decide; names are never looked at.
 
+mod counterparts;
 mod layout;
 mod numbers;
 mod reference;

@@ -198,7 +198,7 @@ fn as_declared(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wat
             continue;
         }
         match subject.images.inputs(image, &[subject.source_feed]) {
-            Ok(_) => first.push(image),
+            Ok(mut sides) => first.push((image, sides.remove(0))),
             Err(DatasetError::Image { .. }) => {}
             Err(other) => return Err(other.into()),
         }
@@ -208,7 +208,7 @@ fn as_declared(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wat
             Look::Done(findings) => return Ok(*findings),
             // A fault was silent so far: the image that shows it is the first to align on, and no further ones are asked.
             Look::Again(telling) => {
-                first.insert(0, telling);
+                first.insert(0, (telling, subject.images.inputs(telling, &[subject.source_feed])?.remove(0)));
                 first.truncate(ALIGNED);
                 further.clear();
             }
@@ -227,19 +227,15 @@ enum Look {
     Again(usize),
 }
 
-/// Aligns on `first`, and holds the outcome against `further` images.
+/// Aligns on `first` (an image and what it gives the source), and holds the outcome against `further` images.
 fn look(
     subject: &Subject<'_>,
     options: &LocalizeOptions,
-    first: &[usize],
+    first: &[(usize, Vec<Value>)],
     further: &[usize],
     watch: &dyn Watch,
 ) -> Result<Look, LocalizeError> {
-    let mut images: Vec<Vec<Value>> = Vec::new();
-    for index in first {
-        watch.progress("reading images", images.len(), first.len());
-        images.extend(subject.images.inputs(*index, &[subject.source_feed])?.pop());
-    }
+    let (first, images): (Vec<usize>, Vec<Vec<Value>>) = first.iter().cloned().unzip();
     if images.is_empty() {
         return Err(DatasetError::Missing("no image can be read".into()).into());
     }
@@ -249,7 +245,7 @@ fn look(
     stop()?;
     let precision = Precision::of(subject.target).max(Precision::of(subject.source));
     phase(watch, "looking at the input");
-    let chosen = input::choose(subject, &reference, first, precision, &options.hints);
+    let chosen = input::choose(subject, &reference, &first, precision, &options.hints);
     stop()?;
     phase(watch, "aligning");
     let aligned = align(subject.target, &reference, &chosen.given, precision.tau(), &options.hints).map_err(LocalizeError::Source)?;

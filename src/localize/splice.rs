@@ -6,7 +6,7 @@ use super::input::Chosen;
 use super::{Subject, Suspect, label_of};
 use crate::align::Alignment;
 use crate::model::ValueId;
-use crate::run::{Network, OpId, RunError, Value, Watch};
+use crate::run::{Network, Value, Watch};
 use std::collections::{HashMap, HashSet};
 
 /// Weighs all suspects on up to `most` flipped images.
@@ -16,7 +16,8 @@ pub(super) fn weigh(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, s
         return;
     }
     let cuts: Vec<Vec<usize>> = suspects.iter().map(|s| s.region.map(|r| a.regions[r].outputs.clone()).unwrap_or_default()).collect();
-    let needed: HashSet<ValueId> = cuts.iter().flatten().map(|i| a.pairs[*i].source).collect();
+    let output = subject.source.outputs().get(subject.outputs.0).copied();
+    let needed: HashSet<ValueId> = cuts.iter().flatten().map(|i| a.pairs[*i].source).chain(output).collect();
     let mut cured = vec![0; suspects.len()];
     let mut of = 0;
     for (done, index) in images.iter().enumerate() {
@@ -25,8 +26,8 @@ pub(super) fn weigh(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, s
             return;
         }
         let Ok(sides) = subject.images.inputs(*index, &[subject.source_feed, subject.target_feed]) else { continue };
-        let (theirs, wanted) = source_values(subject.source, &sides[0], &needed, subject.outputs.0);
-        let Some(wanted) = wanted else { continue };
+        let theirs = subject.source.values_at(&sides[0], &needed);
+        let Some(wanted) = output.and_then(|o| theirs.get(&o)).and_then(|v| label_of(std::slice::from_ref(v), 0)) else { continue };
         of += 1;
         let plain = plain_values(subject.target, &sides[1]);
         for (i, cut) in cuts.iter().enumerate() {
@@ -54,31 +55,10 @@ pub(super) fn weigh(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, s
     }
 }
 
-/// The source's values at some places, and its label.
-fn source_values(source: &Network, inputs: &[Value], needed: &HashSet<ValueId>, slot: usize) -> (HashMap<ValueId, Value>, Option<usize>) {
-    let mut kept = HashMap::new();
-    let outputs = source.outputs();
-    let mut last: HashMap<ValueId, Value> = HashMap::new();
-    source.forward(inputs, |id: OpId, made: &Result<Vec<Value>, RunError>| {
-        if let Ok(made) = made {
-            for (v, value) in source.op(id).made().zip(made) {
-                if needed.contains(&v) {
-                    kept.insert(v, value.clone());
-                }
-                if outputs.contains(&v) {
-                    last.insert(v, value.clone());
-                }
-            }
-        }
-    });
-    let label = outputs.get(slot).and_then(|o| last.get(o)).map(|v| vec![v.clone()]).and_then(|v| label_of(&v, 0));
-    (kept, label)
-}
-
 /// All values of a plain run of the target that can be made.
 fn plain_values(target: &Network, inputs: &[Value]) -> HashMap<ValueId, Value> {
     let mut values: HashMap<ValueId, Value> = target.inputs().iter().copied().zip(inputs.iter().cloned()).collect();
-    for id in target.op_ids() {
+    for id in target.op_ids().filter(|id| target.is_live(*id)) {
         if let Ok(made) = target.eval(id, |v| values.get(&v)) {
             values.extend(target.op(id).made().zip(made));
         }
@@ -88,7 +68,7 @@ fn plain_values(target: &Network, inputs: &[Value]) -> HashMap<ValueId, Value> {
 
 /// The target's label with some values put in: what lies below them runs again.
 fn label_with(target: &Network, plain: &HashMap<ValueId, Value>, mut changed: HashMap<ValueId, Value>, slot: usize) -> Option<usize> {
-    for id in target.op_ids() {
+    for id in target.op_ids().filter(|id| target.is_live(*id)) {
         let op = target.op(id);
         if op.made().all(|v| changed.contains_key(&v)) || !op.data.iter().any(|v| changed.contains_key(v)) {
             continue;

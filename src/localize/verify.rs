@@ -28,15 +28,11 @@ pub(super) fn telling(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen,
 
 /// Each pair's isolated error on one image; `None` when it cannot be read.
 fn errors_on(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, image: usize) -> Option<Vec<f32>> {
-    let (source, target) = (subject.source, a.target());
+    let target = a.target();
     let theirs = subject.images.inputs(image, &[subject.source_feed]).ok()?.pop()?;
     let mine = chosen.inputs(subject, image)?;
     let needed: HashSet<ValueId> = a.pairs.iter().map(|p| p.source).collect();
-    let mut values: HashMap<ValueId, Value> = source.inputs().iter().copied().zip(theirs.iter().cloned()).collect();
-    source.forward(&theirs, |id, made| {
-        let made = source.op(id).made().zip(made.iter().flatten());
-        values.extend(made.filter(|(v, _)| needed.contains(v)).map(|(v, value)| (v, value.clone())));
-    });
+    let values = subject.source.values_at(&theirs, &needed);
     let at: HashMap<ValueId, usize> = a.pairs.iter().enumerate().map(|(i, p)| (p.target, i)).collect();
     let mut readers: HashMap<ValueId, usize> = HashMap::new();
     for v in target.ops().iter().flat_map(|op| &op.data) {

@@ -392,6 +392,17 @@ impl Network {
         inputs.and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
     }
 
+    /// Values at some places in a plain run on one image's inputs; what does not run is left out.
+    pub fn values_at(&self, inputs: &[Value], places: &HashSet<ValueId>) -> HashMap<ValueId, Value> {
+        let given = self.inputs().iter().copied().zip(inputs.iter().cloned());
+        let mut kept: HashMap<ValueId, Value> = given.filter(|(v, _)| places.contains(v)).collect();
+        self.forward(inputs, |id, made| {
+            let made = self.op(id).made().zip(made.iter().flatten()).filter(|(v, _)| places.contains(v));
+            kept.extend(made.map(|(v, value)| (v, value.clone())));
+        });
+        kept
+    }
+
     /// Runs the live ops on one image's inputs, node by node. `visit` sees the result of each; a value is dropped after its last reader.
     pub fn forward(&self, inputs: &[Value], mut visit: impl FnMut(OpId, &Result<Vec<Value>, RunError>)) {
         let mut values: Vec<Option<Value>> = vec![None; self.producer.len()];

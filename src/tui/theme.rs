@@ -119,6 +119,11 @@ impl Theme {
         }
     }
 
+    /// What is written in where nothing says otherwise and the background is ours: the terminal's own colour may be as dark as that.
+    pub fn ink(&self) -> Option<Color> {
+        matches!(self.depth, Depth::True | Depth::Indexed).then(|| self.colour(0xe6_e9ef, 0x1c_2128, Color::Reset))
+    }
+
     /// A colour between cool and hot; `level` from 0 to 1.
     pub fn heat(&self, level: f64) -> Style {
         match self.depth {

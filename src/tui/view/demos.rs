@@ -1,6 +1,6 @@
 //! The list of demonstrations.
 
-use super::{paint, put};
+use super::{put, select};
 use crate::tui::state::State;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -54,7 +54,7 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
         let at = 6 + title_width + 3;
         put(buffer, area, at, y, &text::clip(&demo.about, width.saturating_sub(at + 1)), theme.style(Role::Dim));
         if i == state.demo {
-            paint(buffer, area, y, theme.style(Role::Selected));
+            select(buffer, area, y, theme);
             put(buffer, area, 1, y, "▶", theme.style(Role::Accent));
         }
     }

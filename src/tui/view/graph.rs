@@ -1,6 +1,6 @@
 //! The two graphs side by side, a gutter with signs between them, the isolated error at the right.
 
-use super::{open_frame, paint, put, strip, title};
+use super::{open_frame, put, select, strip, title};
 use crate::session::words::number;
 use crate::session::{Cell, Load, Row, Sign};
 use crate::tui::layout::{Panes, graph_rows};
@@ -76,7 +76,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     for (y, line) in state.graph.lines.iter().skip(state.graph.top).take(rows.height as usize).enumerate() {
         draw_line(state, *line, rows, y, &columns, buffer);
         if state.graph.top + y == state.graph.cursor {
-            paint(buffer, Rect { width: columns.strip as u16, ..rows }, y, theme.style(Role::Selected));
+            select(buffer, Rect { width: columns.strip as u16, ..rows }, y, theme);
             put(buffer, rows, 0, y, "▶", theme.style(Role::Accent));
         }
     }

@@ -39,7 +39,10 @@ pub fn next(state: &State) -> String {
         Some(Standing::Open) => {
             format!("± marks the region at fault, its repair is below: {} accepts, {} rejects.", key(Action::Accept), key(Action::Reject))
         }
-        Some(_) => format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo)),
+        Some(_) if state.suspect_count() > 1 => {
+            format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo))
+        }
+        Some(_) => format!("{} takes the decision back.", key(Action::Undo)),
         None if snap.findings.is_some() && state.suspect_count() == 0 => {
             format!("Nothing is wrong here: every region is at the floor. {} unfolds all of them.", key(Action::FoldAll))
         }

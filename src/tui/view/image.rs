@@ -17,7 +17,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let images = &state.snapshot.images;
     let count = images.flips.len();
-    let heading = if count > 0 { format!("image {} of {count} flipped", state.image + 1) } else { "image".into() };
+    let heading = if count > 0 { format!("image {} of {count} that differed", state.image + 1) } else { "image".into() };
     let mut inner = open_frame(state, panes, Pane::Image, area, vec![title(theme, heading.clone())], buffer);
     if !panes.framed {
         put(buffer, inner, 1, 0, &heading, theme.style(Role::Dim));

@@ -1,6 +1,6 @@
 //! The selected row in detail: attributes and weights of both sides beside each other, differences first; then what flows out of it.
 
-use super::{lines, open_frame, put, title, wrapped};
+use super::{open_frame, pane_lines, put, title, wrapped};
 use crate::localize::Category;
 use crate::session::words::number;
 use crate::session::{Activations, Detail, Fact, Row, Sign};
@@ -23,7 +23,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         return;
     };
     let content = content(state, at, row, inner.width as usize);
-    lines(buffer, inner, &content, state.scroll[0]);
+    pane_lines(buffer, inner, &content, state.scroll[0], state, panes.framed);
 }
 
 /// The lines of the pane, for so many columns.

@@ -25,7 +25,7 @@ use super::text;
 use super::theme::{Role, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Widget};
 
@@ -112,11 +112,20 @@ pub(super) fn put_line(buffer: &mut Buffer, area: Rect, y: usize, line: &Line<'_
     }
 }
 
-/// Lays a style over part of a row.
-pub(super) fn paint(buffer: &mut Buffer, area: Rect, y: usize, style: Style) {
+/// Marks part of a row as the one that keys are about.
+pub(super) fn select(buffer: &mut Buffer, area: Rect, y: usize, theme: &Theme) {
     let area = area.intersection(buffer.area);
-    if y < area.height as usize {
-        buffer.set_style(Rect::new(area.x, area.y + y as u16, area.width, 1), style);
+    if y >= area.height as usize {
+        return;
+    }
+    let row = Rect::new(area.x, area.y + y as u16, area.width, 1);
+    buffer.set_style(row, theme.style(Role::Selected));
+    for at in row.positions() {
+        if let (Some(ink), Some(cell)) = (theme.ink(), buffer.cell_mut(at))
+            && cell.fg == Color::Reset
+        {
+            cell.set_fg(ink);
+        }
     }
 }
 
@@ -152,6 +161,18 @@ pub(super) fn lines(buffer: &mut Buffer, area: Rect, lines: &[Line<'_>], top: us
     let top = top.min(lines.len().saturating_sub(area.height as usize));
     for (y, line) in lines.iter().skip(top).take(area.height as usize).enumerate() {
         put_line(buffer, area, y, line);
+    }
+}
+
+/// The same in a pane, which says how much is left below: on its frame, or at the end of its last line where it has none.
+pub(super) fn pane_lines(buffer: &mut Buffer, area: Rect, all: &[Line<'_>], top: usize, state: &State, framed: bool) {
+    lines(buffer, area, all, top);
+    let below = all.len().saturating_sub(top + area.height as usize);
+    let y = area.height as usize - usize::from(!framed && area.height > 0);
+    if below > 0 {
+        let mark = format!(" {below} more ");
+        let x = (area.width as usize).saturating_sub(text::width(&mark));
+        put(buffer, Rect { height: area.height + 1, ..area }, x, y, &mark, state.theme.style(Role::Warn));
     }
 }
 

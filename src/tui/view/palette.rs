@@ -1,7 +1,7 @@
 //! Commands by a few of their letters.
 
 use super::popup::{line, window};
-use super::{paint, put};
+use super::{put, select};
 use crate::tui::state::State;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -37,7 +37,7 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
         let why = possible.err().map(|w| format!("not now: {w}")).unwrap_or_else(|| spec.help.to_string());
         put(buffer, area, 34, line, &text::clip(&why, (area.width as usize).saturating_sub(34)), theme.style(Role::Dim));
         if y == at {
-            paint(buffer, area, line, theme.style(Role::Selected));
+            select(buffer, area, line, theme);
             put(buffer, area, 0, line, "▶", theme.style(Role::Accent));
         }
     }

@@ -1,6 +1,6 @@
 //! Small windows that ask for something.
 
-use super::{paint, put};
+use super::{put, select};
 use crate::tui::layout::{centred, inside};
 use crate::tui::state::{Overlay, State};
 use crate::tui::text;
@@ -106,7 +106,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             for (y, (text, _)) in items.iter().enumerate() {
                 put(buffer, area, 2, y, &text::clip(text, (area.width as usize).saturating_sub(2)), theme.style(Role::Text));
                 if y == *at {
-                    paint(buffer, area, y, theme.style(Role::Selected));
+                    select(buffer, area, y, theme);
                     put(buffer, area, 0, y, "▶", theme.style(Role::Accent));
                 }
             }

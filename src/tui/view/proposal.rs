@@ -1,6 +1,6 @@
 //! What is wrong with the suspect, the edit that would mend it, its evidence, and what has been decided.
 
-use super::{lines, open_frame, title, wrapped};
+use super::{open_frame, pane_lines, title, wrapped};
 use crate::localize::{Category, Outcome, Suspect};
 use crate::session::words::number;
 use crate::session::{DiffLine, Load, Proposal, Snapshot, Standing};
@@ -20,7 +20,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     inner.x += 1;
     inner.width = inner.width.saturating_sub(2);
     let content = content(state, inner.width as usize);
-    lines(buffer, inner, &content, state.scroll[1]);
+    pane_lines(buffer, inner, &content, state.scroll[1], state, panes.framed);
 }
 
 /// The lines of the pane, for so many columns.
