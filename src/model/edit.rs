@@ -114,6 +114,11 @@ impl Edit {
         !mine.iter().any(|a| theirs.iter().any(|b| a.conflicts(b)))
     }
 
+    /// Names of the values whose node or tensor it makes or changes; an empty one stands for what the graph declares.
+    pub fn touched(&self) -> Vec<String> {
+        self.touches().into_iter().filter(|t| t.part != Part::Place).map(|t| t.name).collect()
+    }
+
     fn touches(&self) -> Vec<Touch> {
         let part = |node: &'_ String, part: String| vec![Touch { name: node.clone(), part: Part::Named(part) }];
         let whole = |name: &str| Touch { name: name.to_string(), part: Part::Whole };

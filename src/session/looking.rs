@@ -57,7 +57,7 @@ impl Core {
             mending.offers.push(Offer::new(id, proposal, shown));
         }
         let (tone, text) = match (findings.outcome, findings.suspects.len()) {
-            (Outcome::Clean, _) => (Tone::Good, "no region stands above the floor".to_string()),
+            (Outcome::Clean, _) => (Tone::Good, "nothing is wrongly converted: no region stands above the floor".to_string()),
             (_, n) => (Tone::Warning, format!("{n} {}", if n == 1 { "suspect" } else { "suspects" })),
         };
         self.log(tone, text);

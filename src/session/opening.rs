@@ -2,7 +2,7 @@
 
 use super::bench::{self, Bench, Compared, FLIPPED_AGAIN, SourceSide};
 use super::engine::{Core, News, Open};
-use super::sheet::{NamedShapes, Shapes, Sheet, Sign, shapes_of};
+use super::sheet::{NamedShapes, Shapes, Sheet, shapes_of};
 use super::snapshot::{CaseInfo, Flip, Images, Load, Side, Snapshot, Tone};
 use super::worker::Reporter;
 use crate::compare::CompareError;
@@ -142,12 +142,13 @@ impl Core {
         let shapes = [source_shapes, target_shapes.as_ref().unwrap_or(&nothing)];
         let sheet = match (&self.snap.findings, &open.mending.looked_at) {
             (Some(findings), Some(target)) => {
-                let mended: HashSet<&str> =
-                    open.job.iter().flat_map(|j| j.standing()).flat_map(|a| &a.proposal.nodes).map(String::as_str).collect();
-                let touched = |region: usize| findings.regions[region].target.iter().any(|id| mended.contains(target.label(*id)));
-                let clean = |region: usize| findings.regions[region].verdict == crate::align::Verdict::Clean;
-                let sign = |region: usize| (clean(region) && touched(region)).then_some(Sign::Repaired);
-                Sheet::aligned(open.source.clone(), Some(target.clone()), findings, shapes, sign)
+                let standing = || open.job.iter().flat_map(|j| j.standing());
+                let mut mended: HashSet<String> = standing().flat_map(|a| a.proposal.edit.touched()).collect();
+                // A recipe is what the inputs are made by.
+                if standing().any(|a| a.proposal.recipe.is_some()) {
+                    mended.insert(String::new());
+                }
+                Sheet::aligned(open.source.clone(), Some(target.clone()), findings, shapes, &mended)
             }
             _ => Sheet::unpaired(open.source.clone(), open.target.clone(), shapes),
         };

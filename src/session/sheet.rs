@@ -1,11 +1,11 @@
 //! Both graphs in rows: as two lists while nothing is known of how they hang together, as one diff of regions afterwards.
 
 use super::words;
-use crate::align::{Region, Verdict};
+use crate::align::{Precision, Verdict};
 use crate::localize::Findings;
 use crate::model::{ValueId, harmless};
 use crate::run::{Network, OpId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What the gutter between the two sides says of a row.
@@ -88,6 +88,8 @@ pub struct Sheet {
     pub target: Option<Arc<Network>>,
     /// The floor of the isolated error and the threshold above which a region is a suspect.
     pub floor: Option<(f32, f32)>,
+    /// How exactly the less exact of the two computes.
+    pub precision: Precision,
 }
 
 /// Shapes of values that a run gave, by value.
@@ -123,16 +125,16 @@ impl Sheet {
             layout: String::new(),
             why: String::new(),
         });
-        Self { aligned: false, rows: rows.collect(), source, target, floor: None }
+        Self { aligned: false, rows: rows.collect(), source, target, floor: None, precision: Precision::Float }
     }
 
-    /// The diff that localisation gives. `sign` may overrule what a region's verdict says.
+    /// The diff that localisation gives. `mended` holds what accepted edits touched: see [`crate::model::Edit::touched`].
     pub fn aligned(
         source: Option<Arc<Network>>,
         target: Option<Arc<Network>>,
         findings: &Findings,
         shapes: [&Shapes; 2],
-        sign: impl Fn(usize) -> Option<Sign>,
+        mended: &HashSet<String>,
     ) -> Self {
         let side = |network: &Option<Arc<Network>>, ops: &[OpId], shapes: &Shapes| {
             network.as_ref().filter(|_| !ops.is_empty()).map(|n| cell(n, ops, shapes))
@@ -143,7 +145,7 @@ impl Sheet {
             region: None,
             source: head(&source, shapes[0]),
             target: head(&target, shapes[1]),
-            sign: Sign::Unknown,
+            sign: if mended.contains("") { Sign::Repaired } else { Sign::Unknown },
             isolated: None,
             accumulated: None,
             layout: String::new(),
@@ -155,14 +157,20 @@ impl Sheet {
                 region: Some(at),
                 source: side(&source, &region.source, shapes[0]),
                 target: side(&target, &region.target, shapes[1]),
-                sign: sign(at).unwrap_or_else(|| of_verdict(region)),
+                sign: match region.verdict {
+                    Verdict::Clean if target.as_ref().is_some_and(|n| touches(n, &region.target, mended)) => Sign::Repaired,
+                    Verdict::Clean => Sign::Clean,
+                    Verdict::Faulty => Sign::Faulty,
+                    Verdict::Unchecked => Sign::Unchecked,
+                },
                 isolated: region.isolated,
                 accumulated: region.accumulated,
                 layout: layout.filter(|l| !l.is_flat()).map(ToString::to_string).unwrap_or_default(),
                 why: region.why.as_deref().map(|w| harmless(w).into_owned()).unwrap_or_default(),
             });
         }
-        Self { aligned: true, rows, source, target, floor: Some((findings.floor, findings.threshold)) }
+        let precision = [&source, &target].into_iter().flatten().map(|n| Precision::of(n)).max().unwrap_or(Precision::Float);
+        Self { aligned: true, rows, source, target, floor: Some((findings.floor, findings.threshold)), precision }
     }
 
     /// The row of a region.
@@ -171,12 +179,12 @@ impl Sheet {
     }
 }
 
-fn of_verdict(region: &Region) -> Sign {
-    match region.verdict {
-        Verdict::Clean => Sign::Clean,
-        Verdict::Faulty => Sign::Faulty,
-        Verdict::Unchecked => Sign::Unchecked,
-    }
+/// Whether any of these ops, or a constant that it reads, bears one of the names.
+fn touches(network: &Network, ops: &[OpId], names: &HashSet<String>) -> bool {
+    let index = network.model().index();
+    let named = |v: ValueId| names.contains(index.name(v));
+    let reads = |v: &ValueId| network.constant(*v).is_some() && named(*v);
+    !names.is_empty() && ops.iter().any(|id| network.op(*id).made().any(named) || network.op(*id).inputs.iter().flatten().any(reads))
 }
 
 /// The row of a graph's inputs.

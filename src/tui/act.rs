@@ -2,8 +2,9 @@
 
 use super::commands::Action;
 use super::moves::open_demo;
-use super::moves::{find, follow, go, page, select_suspect, shift, step_pane, with_sheet};
+use super::moves::{follow, go, page, select_suspect, shift, step_pane, with_sheet};
 use super::overlay::leave;
+use super::search;
 use super::state::{Effect, Overlay, Pane, Screen, State};
 use crate::session::{Command, Standing, Tone};
 
@@ -12,7 +13,6 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
     if let Err(why) = action.possible(state) {
         return state.say(format!("{}: {why}", action.spec().short), Tone::Warning);
     }
-    let sheet = state.snapshot.sheet.clone();
     match action {
         Action::Accept => {
             if let Some(id) = state.proposal().map(|p| p.id) {
@@ -62,9 +62,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             state.image = if action == Action::NextImage { state.image + 1 } else { state.image + count - 1 } % count;
         }
         Action::Worst => {
-            let Some(sheet) = sheet else { return };
-            let worst = sheet.rows.iter().enumerate().filter_map(|(i, r)| Some((i, r.isolated?)));
-            if let Some((row, _)) = worst.max_by(|a, b| a.1.total_cmp(&b.1)) {
+            if let Some(row) = state.worst_row() {
                 go(state, row);
             }
         }
@@ -77,11 +75,11 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::Producer => follow(state, true),
         Action::Consumer => follow(state, false),
         Action::Search => {
-            let from = state.graph.row().unwrap_or(0);
-            state.overlay = Some(Overlay::Search { input: Default::default(), from });
+            let last = std::mem::take(&mut state.search);
+            state.overlay = Some(Overlay::Search { input: Default::default(), before: Box::new(state.graph.clone()), last });
         }
-        Action::NextMatch => find(state, true),
-        Action::PreviousMatch => find(state, false),
+        Action::NextMatch => search::go_on(state, true),
+        Action::PreviousMatch => search::go_on(state, false),
         Action::Bookmark => {
             if let Some(row) = state.graph.row()
                 && !state.graph.bookmarks.remove(&row)

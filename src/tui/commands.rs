@@ -292,9 +292,12 @@ pub fn of_pane(pane: Pane) -> &'static [Action] {
 pub fn offered(state: &State) -> Vec<Action> {
     use Action::*;
     if state.screen == Screen::Demos {
-        return vec![Details, OpenCase, Up, Down, Theme];
+        return vec![Details, OpenCase, Up, Down, PageDown, Bottom, Theme];
     }
     let mut out = Vec::new();
+    if !state.search.is_empty() {
+        out.extend([NextMatch, PreviousMatch]);
+    }
     if state.snapshot.work.is_some() && state.snapshot.findings.is_none() {
         out.push(Cancel);
     }

@@ -18,6 +18,7 @@ mod moves;
 mod news;
 mod overlay;
 pub mod picture;
+pub mod search;
 pub mod state;
 mod terminal;
 pub mod text;

@@ -75,22 +75,10 @@ pub(super) fn follow(state: &mut State, up: bool) {
     }
 }
 
-/// The next row that holds the text searched for.
-pub(super) fn find(state: &mut State, down: bool) {
-    let needle = state.search.to_lowercase();
-    let count = state.derived.haystack.len();
-    let at = state.graph.row().unwrap_or(0);
-    if needle.is_empty() || count == 0 {
-        return;
-    }
-    let found = (1..=count).map(|d| if down { (at + d) % count } else { (at + count - d % count) % count });
-    match found.into_iter().find(|r| state.matches(*r, &needle)) {
-        Some(row) => go(state, row),
-        None => state.say(format!("'{}' is nowhere in the two graphs", state.search), Tone::Warning),
-    }
-}
-
 pub(super) fn page(state: &State) -> isize {
+    if state.screen == Screen::Demos {
+        return (super::view::demos::rows(state) as isize - 1).max(1);
+    }
     let panes = Panes::new(state);
     panes.inner(state.focus).map_or(10, |r| isize::from(r.height as i16).max(2) - 1)
 }

@@ -3,7 +3,7 @@
 use super::derived::Prepared;
 use super::moves::select_suspect;
 use super::state::{Overlay, State};
-use crate::session::{Snapshot, Standing, Tone};
+use crate::session::{Sign, Snapshot, Standing, Tone};
 
 /// Takes over the engine's state: what belongs to an older case is forgotten, what waits for a decision comes up by itself.
 pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
@@ -42,6 +42,9 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         && before.findings.as_ref().is_none_or(|f| now.findings.as_ref().is_some_and(|n| !std::sync::Arc::ptr_eq(f, n)))
     {
         select_suspect(state, 0);
+        if state.suspect_count() == 0 {
+            go_to_what_matters(state);
+        }
     } else if others(&now) > others(&before) {
         // A proposal that was just written is the one at hand.
         let written = now.proposals.iter().filter(|p| p.row.is_some()).max_by_key(|p| p.id);
@@ -96,5 +99,14 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
     }
     if !all_gone && now.images.flipped > 0 {
         state.summed_up = false;
+    }
+}
+
+/// No suspect is left: the cursor goes to what was mended, or to what loses most.
+fn go_to_what_matters(state: &mut State) {
+    let Some(sheet) = state.snapshot.sheet.clone() else { return };
+    let mended = sheet.rows.iter().position(|r| r.sign == Sign::Repaired);
+    if let Some(row) = mended.or_else(|| state.worst_row()) {
+        state.graph.go_to(row, &sheet);
     }
 }

@@ -3,7 +3,8 @@
 use super::act::act;
 use super::commands::Action;
 use super::keys::Key;
-use super::moves::{find, go, open};
+use super::moves::{go, open};
+use super::search;
 use super::state::{Effect, Overlay, Screen, State};
 use super::update::palette;
 use crate::session::Command;
@@ -64,10 +65,10 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     let action = state.keys.action(Key::from(key));
     let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     if key.code == KeyCode::Esc || interrupt {
-        // Put away what the search found so far.
-        if let Overlay::Search { from, .. } = overlay {
-            state.search.clear();
-            go(state, from);
+        // As if nothing had been typed.
+        if let Overlay::Search { before, last, .. } = overlay {
+            state.graph = *before;
+            state.search = last;
         } else if interrupt && matches!(overlay, Overlay::Unsaved(_)) {
             effects.extend([Effect::Engine(Command::Quit), Effect::Quit]);
         }
@@ -150,25 +151,17 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             (KeyCode::Char('n'), _) => return,
             _ => {}
         },
-        Overlay::Search { input, from } => {
-            if key.code == KeyCode::Enter {
-                return;
-            }
-            if edit(input, key) {
-                state.search = input.value().to_string();
-                let from = *from;
-                // From the row before, so that the row itself can match.
-                let count = state.derived.haystack.len();
-                if count > 0 && !state.search.is_empty() {
-                    let needle = state.search.to_lowercase();
-                    if let Some(row) = (0..count).map(|d| (from + d) % count).find(|r| state.matches(*r, &needle)) {
-                        go(state, row);
-                    } else {
-                        find(state, true);
-                    }
+        Overlay::Search { input, before, last } => match key.code {
+            KeyCode::Enter => return search::keep(state, std::mem::take(before), std::mem::take(last)),
+            KeyCode::Down | KeyCode::Tab => search::look_on(state, true),
+            KeyCode::Up | KeyCode::BackTab => search::look_on(state, false),
+            _ => {
+                if edit(input, key) {
+                    state.search = input.value().to_string();
+                    search::preview(state, before);
                 }
             }
-        }
+        },
         Overlay::Path { input, error } => {
             if key.code == KeyCode::Enter {
                 let text = input.value().trim().to_string();

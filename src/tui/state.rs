@@ -115,8 +115,10 @@ pub enum Overlay {
     Search {
         /// The text.
         input: TextInput,
-        /// The row the search began at.
-        from: usize,
+        /// The graph pane as it was.
+        before: Box<Graph>,
+        /// What was searched for before.
+        last: String,
     },
     /// The path of a case file.
     Path {
@@ -297,6 +299,13 @@ impl State {
         // What mends a region can stand in another one, above it.
         let touched = || self.snapshot.proposals.iter().find(|p| p.suspect < suspects.len() && p.places.contains(&row));
         own.or_else(|| touched().map(|p| p.suspect))
+    }
+
+    /// The row with the largest isolated error.
+    pub fn worst_row(&self) -> Option<usize> {
+        let rows = &self.snapshot.sheet.as_ref()?.rows;
+        let measured = rows.iter().enumerate().filter_map(|(i, r)| Some((i, r.isolated?)));
+        measured.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
     }
 
     /// Whether a row is what is searched for; `needle` is in lower case.

@@ -103,6 +103,10 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
             effects.push(Effect::Picture(wanted.0, wanted.1));
         }
     }
+    // While one types what to search for, the cursor only looks about.
+    if matches!(state.overlay, Some(super::state::Overlay::Search { .. })) {
+        return;
+    }
     let aligned = state.snapshot.sheet.as_ref().map(|s| u64::from(s.aligned) + 2 * state.snapshot.generation);
     if let (Some(sheet), Some(row)) = (aligned, state.graph.row()) {
         let image = state.flip().map(|f| f.image);

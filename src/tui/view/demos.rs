@@ -1,75 +1,101 @@
 //! The list of demonstrations.
 
 use super::{put, select};
+use crate::tui::commands::Action;
 use crate::tui::state::State;
 use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-/// First row of the list.
-const TOP: u16 = 4;
-
-fn body(state: &State) -> Rect {
-    let area = state.area();
-    Rect::new(area.x, area.y, area.width, area.height.saturating_sub(1))
+/// Where the parts of the list are, as rows of the screen.
+struct Places {
+    /// The heading of the columns.
+    heading: u16,
+    /// The first case.
+    top: u16,
+    /// How many cases there is room for.
+    rows: usize,
+    /// The first case that is shown.
+    first: usize,
 }
 
-fn first(state: &State) -> usize {
-    let rows = body(state).height.saturating_sub(TOP + 3) as usize;
-    (state.demo + 1).saturating_sub(rows.max(1))
+impl Places {
+    fn new(state: &State) -> Self {
+        // Below the list: what is above and below, two lines of the selected case, and how to open one's own. Key bar and header stay free.
+        let room = usize::from(state.size.height).saturating_sub(7).max(1);
+        let air = u16::from(room >= state.demos.len() + 3);
+        let rows = room.min(state.demos.len());
+        let first = (state.demo + 1).saturating_sub(rows);
+        Self { heading: 1 + air, top: 2 + 2 * air, rows, first }
+    }
+}
+
+/// How many cases are seen at once.
+pub fn rows(state: &State) -> usize {
+    Places::new(state).rows
+}
+
+/// The demonstration at a row of the screen.
+pub fn at(state: &State, row: u16) -> Option<usize> {
+    let places = Places::new(state);
+    let line = usize::from(row.checked_sub(places.top)?);
+    Some(places.first + line).filter(|i| line < places.rows && *i < state.demos.len())
 }
 
 /// Draws the list.
 pub fn draw(state: &State, buffer: &mut Buffer) {
     let theme = &state.theme;
-    let area = body(state);
-    let width = area.width as usize;
+    let screen = state.area();
+    let area = Rect { height: screen.height.saturating_sub(1), ..screen };
     if state.demos.is_empty() {
-        let key = state.keys.key(crate::tui::commands::Action::OpenCase);
-        put(buffer, area, 3, 2, "The demonstrations are not beside this program.", theme.style(Role::Text));
-        put(buffer, area, 3, 3, "They are the folder sample_models of the sources: start fixcon there.", theme.style(Role::Dim));
-        put(buffer, area, 3, 5, &key, theme.style(Role::Key));
-        put(buffer, area, 6, 5, "open a case file of your own …", theme.style(Role::Text));
-        put(
-            buffer,
-            area,
-            3,
-            7,
-            "Without a case file: fixcon debug --source A.onnx --target B.onnx --images FOLDER",
-            theme.style(Role::Dim),
-        );
-        return;
+        return none(state, area, buffer);
     }
-    let title_width = state.demos.iter().map(|d| text::width(&d.title)).max().unwrap_or(20).clamp(12, width / 2);
-    put(buffer, area, 6, TOP as usize - 2, "A case", theme.style(Role::Dim));
-    put(buffer, area, 6 + title_width + 3, TOP as usize - 2, "what you will see", theme.style(Role::Dim));
-    let rows = area.height.saturating_sub(TOP + 3) as usize;
-    let from = first(state);
-    for (i, demo) in state.demos.iter().enumerate().skip(from).take(rows) {
-        let y = TOP as usize + i - from;
-        let number = if i < 9 { format!("{}", i + 1) } else { String::new() };
+    let width = area.width as usize;
+    let places = Places::new(state);
+    let title_width = state.demos.iter().map(|d| text::width(&d.title)).max().unwrap_or(20).clamp(12, width * 9 / 20);
+    let second = 6 + title_width + 2;
+    put(buffer, area, 6, places.heading.into(), "A case", theme.style(Role::Dim));
+    put(buffer, area, second, places.heading.into(), "what you will see", theme.style(Role::Dim));
+    for (line, (i, demo)) in state.demos.iter().enumerate().skip(places.first).take(places.rows).enumerate() {
+        let y = usize::from(places.top) + line;
+        let number = if i < 9 { (i + 1).to_string() } else { String::new() };
         put(buffer, area, 3, y, &number, theme.style(Role::Key));
         put(buffer, area, 6, y, &text::clip(&demo.title, title_width), theme.style(Role::Text));
-        let at = 6 + title_width + 3;
-        put(buffer, area, at, y, &text::clip(&demo.about, width.saturating_sub(at + 1)), theme.style(Role::Dim));
+        put(buffer, area, second, y, &text::clip(&demo.about, width.saturating_sub(second + 1)), theme.style(Role::Dim));
         if i == state.demo {
             select(buffer, area, y, theme);
             put(buffer, area, 1, y, "▶", theme.style(Role::Accent));
         }
     }
-    // What the list has no room for, of the one that is selected.
+    let mut y = usize::from(places.top) + places.rows;
+    let (above, below) = (places.first, state.demos.len().saturating_sub(places.first + places.rows));
+    let hidden: Vec<String> =
+        [("↑", above, "above"), ("↓", below, "below")].iter().filter(|h| h.1 > 0).map(|(a, n, w)| format!("{a} {n} more {w}")).collect();
+    put(buffer, area, 6, y, &hidden.join("   "), theme.style(Role::Warn));
+    y += 1;
+    // What the columns have no room for, of the one that is selected.
     if let Some(demo) = state.demos.get(state.demo) {
-        let line = text::clip(&format!("{}: {}", demo.title, demo.about), width.saturating_sub(7));
-        put(buffer, area, 6, area.height as usize - 1, &line, theme.style(Role::Accent));
+        let text = format!("{}: {}", demo.title, demo.about);
+        for line in text::wrap(&text, width.saturating_sub(7)).iter().take(2) {
+            put(buffer, area, 6, y, line, theme.style(Role::Accent));
+            y += 1;
+        }
     }
-    let y = TOP as usize + state.demos.len().min(rows) + 1;
-    put(buffer, area, 3, y, &state.keys.key(crate::tui::commands::Action::OpenCase), theme.style(Role::Key));
+    let y = area.height as usize - 1;
+    put(buffer, area, 3, y, &state.keys.key(Action::OpenCase), theme.style(Role::Key));
     put(buffer, area, 6, y, "open a case file of your own …", theme.style(Role::Text));
 }
 
-/// The demonstration at a row of the screen.
-pub fn at(state: &State, row: u16) -> Option<usize> {
-    let at = first(state) + usize::from(row.checked_sub(TOP)?);
-    (at < state.demos.len()).then_some(at)
+/// What there is to say without demonstrations.
+fn none(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    put(buffer, area, 3, 2, "The demonstrations are not beside this program.", theme.style(Role::Text));
+    put(buffer, area, 3, 3, "They are the folder sample_models of the sources: start fixcon there.", theme.style(Role::Dim));
+    put(buffer, area, 3, 5, &state.keys.key(Action::OpenCase), theme.style(Role::Key));
+    put(buffer, area, 6, 5, "open a case file of your own …", theme.style(Role::Text));
+    let line = "Without a case file: fixcon debug --source A.onnx --target B.onnx --images FOLDER";
+    for (i, line) in text::wrap(line, (area.width as usize).saturating_sub(4)).iter().enumerate() {
+        put(buffer, area, 3, 7 + i, line, theme.style(Role::Dim));
+    }
 }

@@ -58,7 +58,11 @@ fn flips(state: &State, wide: bool) -> Vec<Span<'static>> {
     if images.done == 0 {
         return Vec::new();
     }
-    let role = if images.flipped > 0 { Role::Bad } else { Role::Good };
+    let role = match images.flipped {
+        0 => Role::Good,
+        _ if super::clean::reason(state).is_some() => Role::Warn,
+        _ => Role::Bad,
+    };
     let count = if images.at_start != images.flipped && images.at_start > 0 {
         format!("{} → {}", images.at_start, images.flipped)
     } else {
@@ -80,7 +84,8 @@ fn suspect(state: &State, wide: bool) -> Vec<Span<'static>> {
     let count = findings.suspects.len();
     let Some(suspect) = findings.suspects.get(state.suspect) else {
         return if count == 0 {
-            vec![Span::styled("no suspect", theme.style(Role::Good))]
+            let why = super::clean::reason(state).filter(|_| wide).map(|r| format!(": {r}")).unwrap_or_default();
+            vec![Span::styled(format!("no fault{why}"), theme.style(Role::Good))]
         } else {
             vec![Span::raw(format!("{count} suspects"))]
         };

@@ -43,6 +43,9 @@ pub fn next(state: &State) -> String {
             format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo))
         }
         Some(_) => format!("{} takes the decision back.", key(Action::Undo)),
+        None if super::clean::reason(state).is_some() => {
+            format!("No fault: what differs is lost to the arithmetic. {} goes to the layer that loses most.", key(Action::Worst))
+        }
         None if snap.findings.is_some() && state.suspect_count() == 0 => {
             format!("Nothing is wrong here: every region is at the floor. {} unfolds all of them.", key(Action::FoldAll))
         }

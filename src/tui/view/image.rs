@@ -51,7 +51,12 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     } else {
         ("✗", "labels differ", Role::Bad)
     };
-    put(buffer, side, 0, 1, &format!("{sign} {words}"), theme.style(role));
+    let reason = super::clean::reason(state).filter(|_| !flip.mended);
+    let (words, role) = match reason {
+        Some(reason) => (format!("≠ {words}: {reason}, no fault"), Role::Warn),
+        None => (format!("{sign} {words}"), role),
+    };
+    put(buffer, side, 0, 1, &words, theme.style(role));
     if let Some(truth) = &flip.truth {
         put(buffer, side, 0, 2, &text::clip(&format!("truth: {truth}"), side.width as usize), theme.style(Role::Dim));
     }

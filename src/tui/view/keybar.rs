@@ -3,6 +3,7 @@
 use super::put;
 use crate::session::Tone;
 use crate::tui::commands::{Action, offered};
+use crate::tui::search;
 use crate::tui::state::{Overlay, Screen, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -23,10 +24,20 @@ pub fn tone(tone: Tone) -> Role {
 pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &state.theme;
     if let Some(Overlay::Search { input, .. }) = &state.overlay {
-        let x = put(buffer, area, 1, 0, "/ ", theme.style(Role::Key));
-        let end = put(buffer, area, x, 0, input.value(), theme.style(Role::Text));
-        put(buffer, area, end + 3, 0, "enter keeps   esc puts away", theme.style(Role::Dim));
-        return Some(Position::new(area.x + (x + input.visual_cursor()) as u16, area.y));
+        let found = search::standing(state);
+        let role = if found == "no match" { Role::Bad } else { Role::Match };
+        let (found, keys) = if input.value().is_empty() {
+            (String::new(), "a part of a name, operator, fault kind or verdict   esc goes back")
+        } else {
+            (found, "↑ ↓ other matches   enter keeps   esc goes back")
+        };
+        let room = (area.width as usize).saturating_sub(text::width(&found) + text::width(keys) + 6).max(16);
+        let line = Rect { width: (room as u16).min(area.width), ..area };
+        let cursor = super::popup::line(state, Rect { x: line.x + 1, ..line }, 0, "/ ", input, buffer);
+        let end = text::width(input.value()).min(room.saturating_sub(3)) + 3;
+        let x = put(buffer, area, end + 2, 0, &found, theme.style(role));
+        put(buffer, area, x + 3, 0, keys, theme.style(Role::Dim));
+        return Some(cursor);
     }
     if let Some(toast) = &state.toast {
         put(buffer, area, 1, 0, &text::clip(&toast.text, (area.width as usize).saturating_sub(2)), theme.style(tone(toast.tone)));
@@ -42,8 +53,12 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
     let offered = offered(state);
     // Help and the palette are there on the narrowest screen.
     let last = [Action::Palette, Action::Help, Action::Quit];
-    let mut room = (area.width as usize).saturating_sub(1 + last.iter().map(|a| width(a) + 2).sum::<usize>());
     let mut x = 1;
+    if !state.search.is_empty() && state.screen == Screen::Case {
+        x = put(buffer, area, x, 0, &text::clip(&format!("/{}", state.search), 20), theme.style(Role::Match));
+        x = put(buffer, area, x + 1, 0, &search::standing(state), theme.style(Role::Text)) + 2;
+    }
+    let mut room = (area.width as usize).saturating_sub(x + last.iter().map(|a| width(a) + 2).sum::<usize>());
     for action in offered.into_iter().chain(last) {
         let key = state.keys.key(action);
         if !last.contains(&action) {

@@ -1,6 +1,7 @@
 //! Drawing: one file a pane. Nothing here changes the state.
 
 pub mod brief;
+pub mod clean;
 pub mod demos;
 pub mod graph;
 pub mod header;
@@ -93,22 +94,29 @@ fn draw_in(state: &State, buffer: &mut Buffer) -> Option<Position> {
     }
 }
 
-/// Writes text at a place of an area, cut at its edges.
+/// Writes text at a place of an area; what its edge cuts off leaves a mark.
 pub(super) fn put(buffer: &mut Buffer, area: Rect, x: usize, y: usize, text: &str, style: Style) -> usize {
     let area = area.intersection(buffer.area);
     if y >= area.height as usize || x >= area.width as usize {
         return x;
     }
     let room = area.width as usize - x;
-    let (end, _) = buffer.set_stringn(area.x + x as u16, area.y + y as u16, text, room, style);
+    let (end, _) = buffer.set_stringn(area.x + x as u16, area.y + y as u16, text::clip(text, room), room, style);
     usize::from(end - area.x)
 }
 
-/// Writes a styled line at a place of an area, cut at its edges.
+/// Writes a styled line; what the area's edge cuts off leaves a mark.
 pub(super) fn put_line(buffer: &mut Buffer, area: Rect, y: usize, line: &Line<'_>) {
     let area = area.intersection(buffer.area);
-    if y < area.height as usize {
-        buffer.set_line(area.x, area.y + y as u16, line, area.width);
+    if y >= area.height as usize || area.is_empty() {
+        return;
+    }
+    let row = area.y + y as u16;
+    buffer.set_line(area.x, row, line, area.width);
+    if line.width() > area.width as usize
+        && let Some(cell) = buffer.cell_mut((area.right() - 1, row))
+    {
+        cell.set_symbol("…");
     }
 }
 

@@ -146,13 +146,7 @@ fn nothing(state: &State, columns: usize) -> Vec<Line<'static>> {
     let snap: &Snapshot = &state.snapshot;
     let mut out = Vec::new();
     match &snap.findings {
-        Some(findings) if findings.outcome == Outcome::Clean => {
-            out.push(Line::styled("No region stands above the floor: nothing to repair.", theme.style(Role::Good)));
-            out.push(Line::styled(
-                format!("floor {}, threshold {}", number(findings.floor), number(findings.threshold)),
-                theme.style(Role::Dim),
-            ));
-        }
+        Some(findings) if findings.outcome == Outcome::Clean => out.extend(super::clean::lines(state, columns)),
         Some(_) => out.push(Line::raw("No suspect.")),
         None => {
             let failed =
@@ -165,7 +159,9 @@ fn nothing(state: &State, columns: usize) -> Vec<Line<'static>> {
             out.extend(wrapped(&text, columns, theme.style(Role::Dim)));
         }
     }
-    if let Some(findings) = &snap.findings {
+    // What a coarse arithmetic loses was just told.
+    let told = super::clean::reason(state).is_some() && super::clean::coarse(state).is_some();
+    if let Some(findings) = snap.findings.as_ref().filter(|_| !told) {
         out.extend(findings.notes.iter().flat_map(|n| wrapped(&crate::model::harmless(n), columns, theme.style(Role::Text))));
     }
     out
