@@ -40,7 +40,14 @@ fn sheet() -> Sheet {
         layout: "0,3,1,2".into(),
         why: String::new(),
     };
-    Sheet { aligned: true, rows: (0..NODES).map(row).collect(), source: None, target: None, floor: Some((2e-7, 3e-5)), precision: fixcon::align::Precision::Float }
+    Sheet {
+        aligned: true,
+        rows: (0..NODES).map(row).collect(),
+        source: None,
+        target: None,
+        floor: Some((2e-7, 3e-5)),
+        precision: fixcon::align::Precision::Float,
+    }
 }
 
 fn state() -> State {

@@ -273,6 +273,11 @@ fn a_target_that_does_not_run_is_named_and_mended() {
     let snap = repair(&mut session);
     assert!(snap.does_not_run.is_none(), "{:?}", snap.log);
     assert_eq!(snap.images.flipped, 0);
+    // The row is still told from those that were never wrong.
+    let sheet = snap.sheet.as_ref().expect("a sheet");
+    let mended: Vec<_> = sheet.rows.iter().filter(|r| r.sign == Sign::Repaired).collect();
+    assert_eq!(mended.len(), 1);
+    assert_eq!(mended[0].target.as_ref().map(|c| c.text.as_str()), Some("Relu"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixcon::session::{Command, Standing};
+use fixcon::session::{Command, Standing, TRYING_ON_ALL, Tone, Work};
 use fixcon::tui::commands::{Action, COMMANDS};
 use fixcon::tui::layout::Panes;
 use fixcon::tui::lines::Line;
@@ -127,6 +127,73 @@ fn search_goes_as_one_types_and_escape_goes_back() {
     assert_eq!(state.graph.row(), Some(20));
     press(&mut state, &["N"]);
     assert_eq!(state.graph.row(), Some(14));
+}
+
+#[test]
+fn a_search_counts_its_matches_and_typing_leaves_nothing_behind() {
+    use fixcon::tui::search::standing;
+    let mut state = state(localized(), 120, 24);
+    let (lines, cursor) = (state.graph.lines.clone(), state.graph.cursor);
+    press(&mut state, &["/"]);
+    // Each letter finds something in another fold, and opens that alone.
+    type_in(&mut state, "c");
+    type_in(&mut state, "lip 0");
+    assert_eq!(standing(&state), "4 of 10");
+    press(&mut state, &["down", "down", "up"]);
+    assert_eq!(standing(&state), "5 of 10");
+    // What is shown beside does not run along.
+    assert_eq!(state.suspect, 0);
+    type_in(&mut state, "xyz");
+    assert_eq!((state.graph.cursor, standing(&state).as_str()), (cursor, "no match"));
+    press(&mut state, &["esc"]);
+    assert_eq!((state.graph.lines.clone(), state.graph.cursor, state.search.as_str()), (lines, cursor, ""));
+    // Kept, gone round the end, and taken up again by an empty search.
+    press(&mut state, &["/"]);
+    type_in(&mut state, "gemm");
+    press(&mut state, &["enter"]);
+    let row = state.graph.row();
+    press(&mut state, &["g", "/", "enter"]);
+    assert_eq!((state.graph.row(), state.search.as_str()), (row, "gemm"));
+    press(&mut state, &["/"]);
+    type_in(&mut state, "nowhere");
+    press(&mut state, &["enter"]);
+    assert!(state.toast.as_ref().is_some_and(|t| t.text.contains("nowhere")));
+    assert_eq!(state.graph.row(), row);
+    press(&mut state, &["esc"]);
+    assert_eq!(state.search, "");
+}
+
+#[test]
+fn a_choice_of_edges_shows_where_each_leads_and_escape_goes_back() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &[")"]);
+    assert_eq!(state.graph.row(), Some(9));
+    press(&mut state, &[")"]);
+    assert_eq!(state.graph.row(), Some(10));
+    press(&mut state, &["esc"]);
+    assert_eq!(state.graph.row(), Some(8));
+    press(&mut state, &[")", ")", "enter"]);
+    assert_eq!((state.graph.row(), state.overlay.is_none()), (Some(10), true));
+}
+
+#[test]
+fn a_proposal_that_was_written_comes_up_and_what_if_tells_what_it_would_do() {
+    let mut state = state(localized(), 120, 40);
+    let mut snapshot = (*state.snapshot).clone();
+    let mut all = snapshot.proposals.to_vec();
+    all.push(fixcon::session::Proposal { id: 9, title: "pads by hand".into(), flips: None, breaks: None, ..all[0].clone() });
+    snapshot.proposals = Arc::new(all.clone());
+    engine(&mut state, snapshot);
+    assert_eq!(state.proposal().map(|p| p.id), Some(9));
+    let mut snapshot = (*state.snapshot).clone();
+    snapshot.proposals = Arc::new(all.clone());
+    snapshot.work = Some(Work { name: TRYING_ON_ALL, done: 1, of: 120, left: None });
+    engine(&mut state, snapshot.clone());
+    (all[3].flips, all[3].breaks, snapshot.work) = (Some((34, 3)), Some((1, 86)), None);
+    snapshot.proposals = Arc::new(all);
+    engine(&mut state, snapshot);
+    let said = state.toast.clone().expect("an answer");
+    assert!(said.text.contains("34 → 3 flipped, breaks 1 of 86") && said.tone == Tone::Warning, "{said:?}");
 }
 
 #[test]

@@ -183,6 +183,53 @@ fn a_clean_pair_says_so() {
     });
 }
 
+/// A target that computes in int8: labels differ, and nothing is wrong.
+fn quantised() -> Snapshot {
+    let mut snapshot = localized();
+    let mut found = fixture::findings();
+    (found.outcome, found.suspects, found.floor, found.threshold) = (Outcome::Clean, Vec::new(), 0.021, 0.08);
+    found.notes = vec!["the target computes in quantisation: nine of ten layers lose up to 2.10 % each".into()];
+    let mut sheet = fixture::sheet(true);
+    (sheet.precision, sheet.floor) = (fixcon::align::Precision::Quantized, Some((0.021, 0.08)));
+    for (i, row) in sheet.rows.iter_mut().enumerate().skip(1) {
+        (row.sign, row.isolated) = (Sign::Clean, Some(0.001 * (i * 7 % 31) as f32));
+    }
+    snapshot.findings = Some(Arc::new(found));
+    snapshot.sheet = Some(Arc::new(sheet));
+    snapshot.proposals = Default::default();
+    snapshot.detail = None;
+    snapshot.images.flipped = 3;
+    snapshot
+}
+
+#[test]
+fn what_quantisation_loses_is_no_fault() {
+    at_all_sizes("quantised", with(quantised, &[]));
+    for keys in [&["tab"][..], &["tab", "tab", "tab"]] {
+        let mut state = state(quantised(), 80, 24);
+        press(&mut state, keys);
+        let shown = text(&draw(&state));
+        assert!(shown.contains("no fault") && !shown.contains("✗"), "{shown}");
+        insta::assert_snapshot!(format!("quantised-{}-80x24", state.focus.name()), styled(&draw(&state)));
+    }
+}
+
+#[test]
+fn a_long_list_of_demonstrations_says_what_is_above_and_below() {
+    let mut state = state(Snapshot::default(), 80, 24);
+    state.screen = Screen::Demos;
+    state.demos = (1..=30).map(|i| fixcon::tui::Demo { title: format!("case {i}"), ..state.demos[0].clone() }).collect();
+    let shown = |state: &State| text(&draw(state));
+    assert!(shown(&state).contains("↓ 13 more below") && !shown(&state).contains("above"));
+    press(&mut state, &["pgdn", "down"]);
+    assert!(shown(&state).contains("↑ 1 more above   ↓ 12 more below"), "{}", shown(&state));
+    press(&mut state, &["end"]);
+    assert!(shown(&state).contains("↑ 13 more above") && !shown(&state).contains("below"));
+    assert!(shown(&state).lines().any(|l| l.contains("▶") && l.contains("case 30")));
+    press(&mut state, &["home"]);
+    assert!(shown(&state).lines().any(|l| l.contains("▶") && l.contains("case 1 ")));
+}
+
 #[test]
 fn what_became_of_a_proposal() {
     for (name, standing) in [

@@ -9,6 +9,8 @@ use crate::repair::{Evidence, Journal, Proposal};
 use crate::run::{Network, Watch};
 use std::sync::Arc;
 
+/// Work on one proposal, on all images.
+pub const TRYING_ON_ALL: &str = "trying the repair on all images";
 /// Images of either kind that a proposal is tried on.
 const TRIED: usize = 16;
 
@@ -151,7 +153,7 @@ impl Core {
         let Some(open) = &mut self.open else { return };
         let Some(job) = open.job.clone() else { return };
         let Some(proposal) = open.offer(id).map(|o| o.proposal.clone()) else { return };
-        self.start("trying the repair on all images", move |to| {
+        self.start(TRYING_ON_ALL, move |to| {
             let evidence = job.preview(&fit::fitted(job.target.model(), &proposal), usize::MAX, to).map_err(|e| e.to_string());
             if !to.cancelled() {
                 to.tell(News::Tried(id, evidence));
@@ -164,8 +166,10 @@ impl Core {
     pub fn change(&mut self, id: usize, text: &str) {
         let Some(open) = &mut self.open else { return };
         let Some(offer) = open.offer(id) else { return };
-        let row = offer.shown.row;
         let made = own::changed(&offer.proposal, text);
+        let suspect = self.snap.findings.as_ref().and_then(|f| f.suspects.get(offer.proposal.suspect));
+        let place = suspect.and_then(|s| self.snap.sheet.as_ref()?.row_of_region(s.region?));
+        let row = offer.shown.row.or(place).or(Some(0));
         self.propose(made, row);
     }
 

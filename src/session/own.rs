@@ -3,12 +3,16 @@
 use super::sheet::{Row, Sheet};
 use super::words;
 use super::words::default_of;
+use crate::align::relative_error;
 use crate::localize::Kind;
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
 use crate::model::{Edit, NodeExt};
 use crate::repair::{Job, Proposal};
 use crate::run::{Network, OpId};
+
+/// Weights that differ by no more are the same: folding rounds.
+const ROUNDING: f32 = 1e-6;
 
 /// The attribute that a proposal sets, when that is all it does.
 pub fn single(edit: &Edit) -> Option<(&String, &AttributeProto)> {
@@ -97,7 +101,9 @@ pub fn taken(job: &Job, sheet: &Sheet, row: &Row, suspect: usize) -> Result<Prop
         let (Some(v), Some(w)) = (v, w) else { continue };
         let (Some(wanted), Some(have)) = (source.constant(*v), target.constant(*w)) else { continue };
         let name = target.model().index().name(*w);
-        if !wanted.same(have) && wanted.shape() == have.shape() && wanted.dtype() == have.dtype() && model.initializer(name).is_some() {
+        let rounded = || wanted.is_float() && relative_error(&have.to_f32(), &wanted.to_f32()) <= ROUNDING;
+        let differs = !(wanted.same(have) || rounded());
+        if differs && wanted.shape() == have.shape() && wanted.dtype() == have.dtype() && model.initializer(name).is_some() {
             edits.push(Edit::ReplaceInitializer { tensor: wanted.to_proto(name) });
             kinds.push(if slot == 2 { Kind::WbBias } else { Kind::WbValues });
         }

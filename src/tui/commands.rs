@@ -302,7 +302,8 @@ pub fn offered(state: &State) -> Vec<Action> {
         out.push(Cancel);
     }
     if state.snapshot.findings.is_some() {
-        if state.suspect_count() > 0 || state.proposal().is_some() {
+        let decided = state.proposal().is_some_and(|p| p.standing == Standing::Accepted);
+        if (state.suspect_count() > 0 || state.proposal().is_some()) && !decided {
             out.extend([Accept, Reject, Skip]);
         }
         if state.snapshot.can_undo {

@@ -236,7 +236,14 @@ mod tests {
             layout: String::new(),
             why: String::new(),
         };
-        Sheet { aligned: true, rows: signs.iter().map(row).collect(), source: None, target: None, floor: None, precision: crate::align::Precision::Float }
+        Sheet {
+            aligned: true,
+            rows: signs.iter().map(row).collect(),
+            source: None,
+            target: None,
+            floor: None,
+            precision: crate::align::Precision::Float,
+        }
     }
 
     fn signs() -> Vec<Sign> {

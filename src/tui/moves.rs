@@ -36,6 +36,13 @@ pub(super) fn with_sheet(state: &mut State, change: impl FnOnce(&mut Graph, &She
     }
 }
 
+/// Shows a row; what is shown beside stays.
+pub(super) fn look_at(state: &mut State, row: usize) {
+    if let Some(sheet) = state.snapshot.sheet.clone() {
+        state.graph.go_to(row, &sheet);
+    }
+}
+
 /// Goes to a row of the sheet.
 pub(super) fn go(state: &mut State, row: usize) {
     with_sheet(state, |g, s| g.go_to(row, s));
@@ -66,11 +73,14 @@ pub(super) fn follow(state: &mut State, up: bool) {
         [one] => go(state, one),
         _ => {
             let text = |r: usize| {
-                let row = state.snapshot.sheet.as_ref().and_then(|s| s.rows.get(r));
-                row.and_then(|r| r.target.as_ref().or(r.source.as_ref())).map(|c| c.text.clone()).unwrap_or_default()
+                let found = state.snapshot.sheet.as_ref().and_then(|s| s.rows.get(r));
+                let text = found.and_then(|r| r.target.as_ref().or(r.source.as_ref())).map(|c| c.text.clone()).unwrap_or_default();
+                format!("{text}   {} {}", r.abs_diff(row), if r < row { "up" } else { "down" })
             };
             let items = rows.iter().map(|r| (text(*r), *r)).collect();
-            state.overlay = Some(Overlay::Choose { title: if up { "reads" } else { "is read by" }, items, at: 0 });
+            let title = if up { "reads" } else { "is read by" };
+            state.overlay = Some(Overlay::Choose { title, items, at: 0, before: Box::new(state.graph.clone()) });
+            look_at(state, rows[0]);
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::derived::Prepared;
 use super::moves::select_suspect;
 use super::state::{Overlay, State};
-use crate::session::{Sign, Snapshot, Standing, Tone};
+use crate::align::Precision;
+use crate::session::{Sign, Snapshot, Standing, TRYING_ON_ALL, Tone};
 
 /// Takes over the engine's state: what belongs to an older case is forgotten, what waits for a decision comes up by itself.
 pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
@@ -37,7 +38,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         }
         (None, _) => state.graph.clear(),
     }
-    let others = |of: &Snapshot| of.proposals.iter().filter(|p| p.row.is_some()).map(|p| p.id).max();
+    let newest = |of: &Snapshot| of.proposals.iter().map(|p| p.id).max();
     if now.findings.is_some()
         && before.findings.as_ref().is_none_or(|f| now.findings.as_ref().is_some_and(|n| !std::sync::Arc::ptr_eq(f, n)))
     {
@@ -45,14 +46,15 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         if state.suspect_count() == 0 {
             go_to_what_matters(state);
         }
-    } else if others(&now) > others(&before) {
+    } else if newest(&now) > newest(&before) {
         // A proposal that was just written is the one at hand.
-        let written = now.proposals.iter().filter(|p| p.row.is_some()).max_by_key(|p| p.id);
-        if let Some(suspect) = written.map(|p| p.suspect) {
+        if let Some(suspect) = now.proposals.iter().max_by_key(|p| p.id).map(|p| p.suspect) {
             state.suspect = suspect;
             state.alternative = state.alternatives().len().saturating_sub(1);
+            state.scroll[1] = 0;
         }
     }
+    answer(state, &before, &now);
     if now.resumable.is_some() && now.images.are_compared() && !state.asked_to_resume && state.overlay.is_none() {
         state.asked_to_resume = true;
         state.overlay = Some(Overlay::Resume);
@@ -106,7 +108,24 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
 fn go_to_what_matters(state: &mut State) {
     let Some(sheet) = state.snapshot.sheet.clone() else { return };
     let mended = sheet.rows.iter().position(|r| r.sign == Sign::Repaired);
-    if let Some(row) = mended.or_else(|| state.worst_row()) {
+    let worst = state.worst_row().filter(|_| sheet.precision != Precision::Float);
+    if let Some(row) = mended.or(worst) {
         state.graph.go_to(row, &sheet);
+    }
+}
+
+/// What a key led to is said where one looks for it.
+fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
+    let decided =
+        now.generation == before.generation && !std::sync::Arc::ptr_eq(&now.decided, &before.decided) && now.decided != before.decided;
+    if decided && let Some(line) = now.log.last() {
+        return state.say(line.text.clone(), line.tone);
+    }
+    let tried = before.work.as_ref().is_some_and(|w| w.name == TRYING_ON_ALL) && now.work.is_none();
+    if tried && let Some(p) = state.proposal().filter(|p| p.flips.is_some()) {
+        let (flips, breaks) = (p.flips.unwrap_or_default(), p.breaks.unwrap_or_default());
+        let broken = if breaks.0 == 0 { "breaks none".to_string() } else { format!("breaks {}", breaks.0) };
+        let text = format!("on all images: {} → {} flipped, {broken} of {} that agree; nothing was changed", flips.0, flips.1, breaks.1);
+        state.say(text, if flips.1 < flips.0 && p.breaks.is_none_or(|b| b.0 == 0) { Tone::Good } else { Tone::Warning });
     }
 }

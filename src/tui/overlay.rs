@@ -3,7 +3,7 @@
 use super::act::act;
 use super::commands::Action;
 use super::keys::Key;
-use super::moves::{go, open};
+use super::moves::{go, look_at, open};
 use super::search;
 use super::state::{Effect, Overlay, Screen, State};
 use super::update::palette;
@@ -65,12 +65,12 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     let action = state.keys.action(Key::from(key));
     let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     if key.code == KeyCode::Esc || interrupt {
-        // As if nothing had been typed.
-        if let Overlay::Search { before, last, .. } = overlay {
-            state.graph = *before;
-            state.search = last;
-        } else if interrupt && matches!(overlay, Overlay::Unsaved(_)) {
-            effects.extend([Effect::Engine(Command::Quit), Effect::Quit]);
+        match overlay {
+            // As if nothing had been typed.
+            Overlay::Search { before, last, .. } => (state.graph, state.search) = (*before, last),
+            Overlay::Choose { before, .. } => state.graph = *before,
+            Overlay::Unsaved(_) if interrupt => effects.extend([Effect::Engine(Command::Quit), Effect::Quit]),
+            _ => {}
         }
         return;
     }
@@ -175,18 +175,29 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 *error = None;
             }
         }
-        Overlay::Choose { items, at, .. } => match (key.code, action) {
-            (_, Some(Action::Down | Action::NextPane)) => *at = (*at + 1) % items.len().max(1),
-            (_, Some(Action::Up | Action::PreviousPane)) => *at = (*at + items.len().max(1) - 1) % items.len().max(1),
-            (KeyCode::Enter, _) => {
-                if let Some((_, row)) = items.get(*at) {
-                    go(state, *row);
+        Overlay::Choose { items, at, before, .. } => {
+            let count = items.len().max(1);
+            match (key.code, action) {
+                // The key that asked goes on to the next one.
+                (_, Some(Action::Down | Action::NextPane | Action::Producer | Action::Consumer)) => *at = (*at + 1) % count,
+                (_, Some(Action::Up | Action::PreviousPane)) => *at = (*at + count - 1) % count,
+                (KeyCode::Enter, _) => {
+                    if let Some((_, row)) = items.get(*at) {
+                        go(state, *row);
+                    }
+                    return;
                 }
-                return;
+                (_, Some(Action::Quit)) => {
+                    state.graph = std::mem::take(&mut **before);
+                    return;
+                }
+                _ => {}
             }
-            (_, Some(Action::Quit)) => return,
-            _ => {}
-        },
+            if let Some((_, row)) = items.get(*at) {
+                state.graph = (**before).clone();
+                look_at(state, *row);
+            }
+        }
         Overlay::Unsaved(then) => match key.code {
             KeyCode::Char('w') => {
                 effects.push(Effect::Engine(Command::Save(None)));

@@ -1,7 +1,7 @@
 //! Searching the rows of both graphs: which rows match, and going from one to the next.
 
 use super::lines::Graph;
-use super::moves::moved;
+use super::moves::{look_at, moved};
 use super::state::State;
 use crate::session::Tone;
 
@@ -64,19 +64,16 @@ pub(super) fn go_on(state: &mut State, down: bool) {
 pub(super) fn keep(state: &mut State, before: Graph, last: String) {
     if state.search.is_empty() {
         state.search = last;
-        return if state.search.is_empty() { () } else { go_on(state, true) };
+        if !state.search.is_empty() {
+            go_on(state, true);
+        }
+        return;
     }
     if hits(state).is_empty() {
         state.graph = before;
         return nowhere(state);
     }
     moved(state);
-}
-
-fn look_at(state: &mut State, row: usize) {
-    if let Some(sheet) = state.snapshot.sheet.clone() {
-        state.graph.go_to(row, &sheet);
-    }
 }
 
 fn nowhere(state: &mut State) {

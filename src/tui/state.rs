@@ -135,6 +135,8 @@ pub enum Overlay {
         items: Vec<(String, usize)>,
         /// Which of them.
         at: usize,
+        /// The graph pane as it was.
+        before: Box<Graph>,
     },
     /// Accepted repairs are in no file yet: what to do before this.
     Unsaved(Action),

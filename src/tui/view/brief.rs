@@ -16,10 +16,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     put(buffer, area, 0, 0, &"─".repeat(width), theme.style(Role::Faint));
     let inner = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(1));
     let Some(proposal) = state.proposal() else {
-        for (y, line) in super::proposal::content(state, inner.width as usize).iter().take(inner.height as usize).enumerate() {
-            put_line(buffer, inner, y, line);
-        }
-        return;
+        let all = super::proposal::content(state, inner.width as usize);
+        return super::pane_lines(buffer, inner, &all, 0, state, false);
     };
     let count = state.alternatives().len();
     if count > 1 {

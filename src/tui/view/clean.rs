@@ -38,7 +38,7 @@ pub fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
     let first = match (accepted.is_empty(), coarse(state)) {
         (false, _) => "Nothing is left to repair: no region stands above the floor any more.".to_string(),
         (true, None) => "Nothing is wrongly converted: no region stands above the floor.".to_string(),
-        (true, Some(what)) => format!("Nothing is wrongly converted: no region loses more than {what} accounts for."),
+        (true, Some(what)) => format!("Nothing is wrongly converted; what is lost, {what} loses."),
     };
     let mut out = wrapped(&first, columns, good);
     for decision in accepted {

@@ -5,9 +5,9 @@ use crate::session::words::number;
 use crate::session::{Cell, Load, Row, Sign};
 use crate::tui::layout::{Panes, graph_rows};
 use crate::tui::lines::Line;
-use crate::tui::state::{Pane, State};
+use crate::tui::state::{Overlay, Pane, State};
 use crate::tui::text;
-use crate::tui::theme::Role;
+use crate::tui::theme::{Depth, Role};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -76,14 +76,44 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     for (y, line) in state.graph.lines.iter().skip(state.graph.top).take(rows.height as usize).enumerate() {
         draw_line(state, *line, rows, y, &columns, buffer);
         if state.graph.top + y == state.graph.cursor {
-            select(buffer, Rect { width: columns.strip as u16, ..rows }, y, theme);
+            // Reversed, a bar would be a hole.
+            let width = if theme.depth > Depth::Sixteen { columns.strip } else { columns.error };
+            select(buffer, Rect { width: width as u16, ..rows }, y, theme);
             put(buffer, rows, 0, y, "▶", theme.style(Role::Accent));
         }
     }
+    edges(state, rows, buffer);
     let strip = Rect::new(rows.x + columns.strip as u16, rows.y, 2, rows.height).intersection(rows);
     strip::vertical(state, strip, buffer);
     if !panes.framed {
         strip::horizontal(state, Rect::new(area.x, area.bottom().saturating_sub(1), area.width, 1), buffer);
+    }
+}
+
+/// At the left edge, what the row under the cursor reads (from above) and who reads it (below).
+fn edges(state: &State, area: Rect, buffer: &mut Buffer) {
+    let graph = &state.graph;
+    // While one chooses where to go on to, the row that it is about stays the same.
+    let from = if let Some(Overlay::Choose { before, .. }) = &state.overlay { before.row() } else { graph.row() };
+    let Some(row) = from else { return };
+    let cursor = graph.line_of(row);
+    let lines = |rows: &[Vec<usize>]| -> Vec<usize> { rows.get(row).into_iter().flatten().map(|r| graph.line_of(*r)).collect() };
+    let (up, down) = (lines(&state.derived.up), lines(&state.derived.down));
+    let (first, last) = (up.iter().min(), down.iter().max());
+    for y in 0..area.height as usize {
+        let at = graph.top + y;
+        let above = first.is_some_and(|f| *f <= at) && at < cursor;
+        let below = last.is_some_and(|l| at <= *l) && at > cursor;
+        if (!above && !below) || at == graph.cursor {
+            continue;
+        }
+        let mark = match at {
+            at if above && first == Some(&at) => "╭",
+            at if below && last == Some(&at) => "╰",
+            at if up.contains(&at) || down.contains(&at) => "├",
+            _ => "│",
+        };
+        put(buffer, area, 0, y, mark, state.theme.style(if mark == "│" { Role::Faint } else { Role::Accent }));
     }
 }
 

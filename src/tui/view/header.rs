@@ -27,12 +27,15 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut parts: Vec<Vec<Span<'_>>> = Vec::new();
     parts.push(flips(state, wide));
     parts.push(suspect(state, wide));
-    parts.push(work(state, wide));
+    parts.push(work(state, true));
     let width = |parts: &[Vec<Span<'_>>]| {
         let shown = parts.iter().filter(|p| !p.is_empty()).count();
         parts.iter().flatten().map(|s| text::width(&s.content)).sum::<usize>() + 3 * shown + 9
     };
-    // Where room is scarce the case keeps a few letters, and what is not saved is said in any case.
+    // Where room is scarce the case keeps a few letters, the work loses its name, and what is not saved is said in any case.
+    if width(&parts) + 16 > area.width as usize {
+        parts[2] = work(state, false);
+    }
     if width(&parts) + 8 > area.width as usize
         && let Some(part) = parts.get_mut(1).filter(|p| p.len() > 1)
     {
@@ -98,15 +101,17 @@ fn suspect(state: &State, wide: bool) -> Vec<Span<'static>> {
     vec![Span::raw(place), Span::styled(format!("{kind}{mark}"), theme.style(role))]
 }
 
-fn work(state: &State, wide: bool) -> Vec<Span<'static>> {
+fn work(state: &State, named: bool) -> Vec<Span<'static>> {
     let theme = &state.theme;
     let snap = &state.snapshot;
     if let Some(work) = &snap.work {
         let mut text = format!("{} ", SPINNER[state.beat % SPINNER.len()]);
-        if wide || work.of == 0 {
+        // A step of which only the beginning is known has no share.
+        let share = work.of > 1;
+        if named || !share {
             text.push_str(work.name);
         }
-        if work.of > 0 {
+        if share {
             text.push_str(&format!(" {:.0} %", 100.0 * work.done as f64 / work.of as f64));
         }
         if let Some(left) = work.left {

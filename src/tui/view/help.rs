@@ -50,6 +50,7 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
     let more = [
         ("·", "only one side has something here"),
         ("● │ ├ ╯", "a region in its lane; lanes are values that are read further down"),
+        ("╭ ▶ ╰", "at the left edge: what the row under the cursor reads, and who reads it"),
         ("┆", "a folded run of clean regions"),
         ("isolated", "error of a region alone, relative to the source; the bar is logarithmic, from the floor to 1"),
     ];

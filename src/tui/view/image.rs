@@ -53,7 +53,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     };
     let reason = super::clean::reason(state).filter(|_| !flip.mended);
     let (words, role) = match reason {
-        Some(reason) => (format!("≠ {words}: {reason}, no fault"), Role::Warn),
+        Some(reason) => (format!("≠ {reason}, no fault"), Role::Warn),
         None => (format!("{sign} {words}"), role),
     };
     put(buffer, side, 0, 1, &words, theme.style(role));

@@ -39,9 +39,13 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, x + 3, 0, keys, theme.style(Role::Dim));
         return Some(cursor);
     }
+    let mut start = 1;
     if let Some(toast) = &state.toast {
         put(buffer, area, 1, 0, &text::clip(&toast.text, (area.width as usize).saturating_sub(2)), theme.style(tone(toast.tone)));
-        return None;
+        if text::width(&toast.text) + 4 >= area.width as usize / 2 {
+            return None;
+        }
+        start = text::width(&toast.text) + 4;
     }
     // In the list of demonstrations the same key opens one.
     let word = |action: &Action| match (action, state.screen) {
@@ -53,7 +57,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
     let offered = offered(state);
     // Help and the palette are there on the narrowest screen.
     let last = [Action::Palette, Action::Help, Action::Quit];
-    let mut x = 1;
+    let mut x = start;
     if !state.search.is_empty() && state.screen == Screen::Case {
         x = put(buffer, area, x, 0, &text::clip(&format!("/{}", state.search), 20), theme.style(Role::Match));
         x = put(buffer, area, x + 1, 0, &search::standing(state), theme.style(Role::Text)) + 2;

@@ -76,14 +76,10 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
         out.extend(wrapped(&format!("unchecked: {}", row.why), columns, theme.style(Role::Warn)));
     }
     if let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) {
-        let mut spans = vec![Span::styled("isolated ", dim), Span::raw(number(error))];
-        if let Some(accumulated) = row.accumulated.filter(|_| !mended) {
-            spans.extend([Span::styled("   accumulated ", dim), Span::raw(number(accumulated))]);
-        }
-        if let Some((floor, _)) = state.snapshot.sheet.as_ref().and_then(|s| s.floor) {
-            spans.extend([Span::styled("   floor ", dim), Span::raw(number(floor))]);
-        }
-        out.push(Line::from(spans));
+        let floor = state.snapshot.sheet.as_ref().and_then(|s| s.floor).map(|f| f.0);
+        let figures = [("isolated", Some(error)), ("accumulated", row.accumulated.filter(|_| !mended)), ("floor", floor)];
+        let figures: Vec<_> = figures.into_iter().filter_map(|(name, x)| Some((name, number(x?)))).collect();
+        out.extend(flowing(&figures, columns, dim));
     }
     let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
     if let Some(detail) = detail {
@@ -130,12 +126,15 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
     }
     let Some(a) = &detail.activations else { return out };
     let stats = |name: &str, s: &[f32; 4]| {
-        let text = format!("{} … {}  mean {}  sd {}", number(s[0]), number(s[1]), number(s[2]), number(s[3]));
-        Line::from(vec![Span::styled(text::fill(name, 9), dim), Span::raw(text)])
+        let range = format!("{} … {}", number(s[0]), number(s[1]));
+        let spread = format!("mean {}  sd {}", number(s[2]), number(s[3]));
+        let fits = 11 + text::width(&range) + text::width(&spread) <= columns;
+        let line = |name: &str, text: String| Line::from(vec![Span::styled(text::fill(name, 9), dim), Span::raw(text)]);
+        if fits { vec![line(name, format!("{range}  {spread}"))] } else { vec![line(name, range), line("", spread)] }
     };
-    out.push(stats("source", &a.source));
-    out.push(stats("target", &a.target));
-    let room = columns.saturating_sub(10).min(32);
+    out.extend(stats("source", &a.source));
+    out.extend(stats("target", &a.target));
+    let room = columns.saturating_sub(17).min(32);
     for (name, bins) in [("source", &a.bins[0]), ("target", &a.bins[1])] {
         let bars: String = squeeze(bins, room).into_iter().map(text::spark).collect();
         out.push(Line::from(vec![
@@ -145,12 +144,26 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
         ]));
     }
     if a.channels.len() > 1 {
-        out.push(heat_line(state, "channels", &a.channels, room.saturating_sub(10), &format!(" {}", a.channels.len())));
+        out.push(heat_line(state, "channels", &a.channels, columns.saturating_sub(28).clamp(4, 32), &format!(" {}", a.channels.len())));
     }
     out.extend(map(state, a, columns));
     if detail.images.len() > 1 {
         let errors: Vec<f32> = detail.images.iter().map(|(_, e)| *e).collect();
-        out.push(heat_line(state, "images", &errors, room.saturating_sub(10), &format!(" {}", errors.len())));
+        out.push(heat_line(state, "images", &errors, columns.saturating_sub(28).clamp(4, 32), &format!(" {}", errors.len())));
+    }
+    out
+}
+
+/// Figures with their names, one after the other, in as many lines as they need.
+fn flowing(figures: &[(&str, String)], columns: usize, dim: ratatui::style::Style) -> Vec<Line<'static>> {
+    let mut out: Vec<Line<'static>> = Vec::new();
+    for (name, figure) in figures {
+        let spans = [Span::styled(format!("{name} "), dim), Span::raw(figure.clone())];
+        let needs: usize = spans.iter().map(Span::width).sum::<usize>() + 3;
+        match out.last_mut().filter(|l| l.width() + needs <= columns) {
+            Some(line) => line.spans.extend(std::iter::once(Span::raw("   ")).chain(spans)),
+            None => out.push(Line::from(spans.to_vec())),
+        }
     }
     out
 }
@@ -162,7 +175,7 @@ fn heat_line(state: &State, name: &str, of: &[f32], room: usize, after: &str) ->
     let mut spans = vec![Span::styled(text::fill(name, 9), theme.style(Role::Dim))];
     let relative: Vec<f64> = of.iter().map(|e| if most > 0.0 { f64::from(e / most) } else { 0.0 }).collect();
     spans.extend(squeeze(&relative, room).into_iter().map(|level| Span::styled(text::shade(level).to_string(), theme.heat(level))));
-    spans.push(Span::styled(format!("{after} ≤ {}", number(most)), theme.style(Role::Dim)));
+    spans.push(Span::styled(format!("{after}, at most {}", number(most)), theme.style(Role::Dim)));
     Line::from(spans)
 }
 

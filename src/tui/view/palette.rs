@@ -18,7 +18,8 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
     let cursor = line(state, area, 0, ": ", input, buffer);
     let found = palette(input.value());
     let at = at.min(found.len().saturating_sub(1));
-    let rows = (area.height as usize).saturating_sub(2);
+    // Two lines at the bottom for what the selected one does, in full.
+    let rows = (area.height as usize).saturating_sub(5);
     let top = (at + 1).saturating_sub(rows);
     for (y, action) in found.iter().enumerate().skip(top).take(rows) {
         let spec = action.spec();
@@ -35,11 +36,20 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
             theme.style(if possible.is_ok() { Role::Key } else { Role::Faint }),
         );
         let why = possible.err().map(|w| format!("not now: {w}")).unwrap_or_else(|| spec.help.to_string());
-        put(buffer, area, 34, line, &text::clip(&why, (area.width as usize).saturating_sub(34)), theme.style(Role::Dim));
+        put(buffer, area, 34, line, &why, theme.style(Role::Dim));
         if y == at {
+            let said = text::wrap(&format!("{why}  [{}]", spec.id), area.width as usize);
+            for (i, part) in said.iter().take(2).enumerate() {
+                put(buffer, area, 0, 3 + rows + i, part, theme.style(Role::Accent));
+            }
             select(buffer, area, line, theme);
             put(buffer, area, 0, line, "▶", theme.style(Role::Accent));
         }
+    }
+    let (above, below) = (top, found.len().saturating_sub(top + rows));
+    if above + below > 0 {
+        let text = format!("{} of {}", at + 1, found.len());
+        put(buffer, area, (area.width as usize).saturating_sub(text::width(&text)), 0, &text, theme.style(Role::Dim));
     }
     if found.is_empty() {
         put(buffer, area, 2, 2, "no command matches", theme.style(Role::Dim));

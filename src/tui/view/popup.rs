@@ -13,7 +13,11 @@ use tui_input::Input;
 
 /// A window in the middle of the screen, emptied, with a frame; gives the area inside.
 pub fn window(state: &State, width: u16, height: u16, title: &str, buffer: &mut Buffer) -> Rect {
-    let area = centred(state.area(), width, height);
+    window_in(state, state.area(), width, height, title, buffer)
+}
+
+fn window_in(state: &State, place: Rect, width: u16, height: u16, title: &str, buffer: &mut Buffer) -> Rect {
+    let area = centred(place.intersection(state.area()), width, height);
     Clear.render(area, buffer);
     Block::bordered()
         .border_type(BorderType::Rounded)
@@ -100,9 +104,12 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             };
             Some(cursor)
         }
-        Overlay::Choose { title, items, at } => {
+        Overlay::Choose { title, items, at, .. } => {
             let width = items.iter().map(|(t, _)| text::width(t)).max().unwrap_or(10).clamp(24, 70) as u16 + 8;
-            let area = window(state, width, items.len() as u16 + 2, title, buffer);
+            // Out of the way of the rows that it is about.
+            let place =
+                Rect { y: state.size.height.saturating_sub(items.len() as u16 + 3), height: items.len() as u16 + 2, ..state.area() };
+            let area = window_in(state, place, width, items.len() as u16 + 2, title, buffer);
             for (y, (text, _)) in items.iter().enumerate() {
                 put(buffer, area, 2, y, &text::clip(text, (area.width as usize).saturating_sub(2)), theme.style(Role::Text));
                 if y == *at {

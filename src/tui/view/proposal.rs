@@ -45,7 +45,11 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
             DiffLine::Added(t) => ("  + ", t, Role::Good),
             DiffLine::Same(t) => ("    ", t, Role::Text),
         };
-        out.push(Line::styled(crate::tui::text::clip(&format!("{sign}{text}"), columns), theme.style(role)));
+        // Long ones go on below, as deep as they began.
+        for (i, part) in crate::tui::text::wrap(text, columns.saturating_sub(sign.len())).into_iter().enumerate() {
+            let before = if i == 0 { sign.to_string() } else { " ".repeat(sign.len()) };
+            out.push(Line::styled(format!("{before}{part}"), theme.style(role)));
+        }
     }
     out.push(Line::from(evidence(theme, proposal, if columns < 90 { "   " } else { "     " })));
     let equivalents = suspect.map_or(&[][..], |s| &s.equivalents);
@@ -54,14 +58,21 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         out.push(Line::styled(format!("equally well described as {}", names.join(", ")), theme.style(Role::Dim)));
     }
     for known in &proposal.known {
-        let text = crate::tui::text::clip(&format!("looks like {}", crate::model::harmless(known)), columns);
-        out.push(Line::styled(text, theme.style(Role::Dim)));
+        out.extend(wrapped(&format!("looks like {}", crate::model::harmless(known)), columns, theme.style(Role::Dim)));
     }
     for (i, other) in state.alternatives().iter().enumerate().filter(|(_, p)| p.id != proposal.id) {
         let flips = other.flips.map(|(a, b)| format!("   {a} → {b}")).unwrap_or_default();
         let safety = if other.safe { "" } else { "   last resort" };
-        let text = format!("{}  {}{flips}{safety}", i + 1, other.title);
-        out.push(Line::styled(crate::tui::text::clip(&text, columns), theme.style(Role::Dim)));
+        let standing = match &other.standing {
+            Standing::Open => String::new(),
+            Standing::Accepted => "   ✓ accepted".into(),
+            Standing::Rejected(_) => "   ✗ rejected".into(),
+            Standing::Skipped => "   put off".into(),
+            Standing::Undone => "   taken back".into(),
+        };
+        let after = format!("{flips}{safety}{standing}");
+        let title = crate::tui::text::clip(&other.title, columns.saturating_sub(crate::tui::text::width(&after) + 3));
+        out.push(Line::styled(format!("{}  {title}{after}", i + 1), theme.style(Role::Dim)));
     }
     out
 }

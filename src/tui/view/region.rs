@@ -84,7 +84,7 @@ fn node(state: &State, network: &Network, id: OpId, columns: usize) -> Vec<Line<
         entry("makes", &name(&v));
     }
     for attribute in &op.proto().attribute {
-        entry(&text::clip(&harmless(attribute.name()), 8), &format!("{} = {}", harmless(attribute.name()), words::attribute(attribute)));
+        entry("has", &format!("{} = {}", harmless(attribute.name()), words::attribute(attribute)));
     }
     out
 }
