@@ -34,7 +34,7 @@ pub struct Reference<'a> {
 
 /// A weight of an op.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Weight {
+pub(crate) struct Weight {
     pub op: OpId,
     pub value: ValueId,
     pub len: usize,
@@ -151,7 +151,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Weights of all ops.
-    pub(super) fn weights(&self) -> &[Weight] {
+    pub(crate) fn weights(&self) -> &[Weight] {
         self.weights.get_or_init(|| self.network.op_ids().flat_map(|id| weights_of(self.network, id)).collect())
     }
     /// The values of the images, when the source makes this one.

@@ -130,7 +130,7 @@ pub struct Subject<'a> {
 /// How to look.
 #[derive(Debug, Clone)]
 pub struct LocalizeOptions {
-    /// How many images to look at: two are aligned on, the others then show what is silent on these.
+    /// How many images to look at: one is aligned on, the others then show what is silent on it.
     pub images: usize,
     /// How many flipped images to splice.
     pub splice: usize,
@@ -193,7 +193,7 @@ fn as_declared(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wat
     let probes = subject.probes(options.images.max(1));
     let (mut first, mut further) = (Vec::new(), Vec::new());
     for image in probes {
-        if first.len() == ALIGNED {
+        if !first.is_empty() {
             further.push(image);
             continue;
         }
@@ -206,18 +206,18 @@ fn as_declared(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wat
     loop {
         match look(subject, options, &first, &further, watch)? {
             Look::Done(findings) => return Ok(*findings),
-            // A fault was silent so far: the image that shows it is the first to align on, and no further ones are asked.
+            // A fault was silent so far: the image that shows it becomes the first to align on, and no further ones are asked.
             Look::Again(telling) => {
                 first.insert(0, (telling, subject.images.inputs(telling, &[subject.source_feed])?.remove(0)));
-                first.truncate(ALIGNED);
+                first.truncate(ALIGNED_AT_MOST);
                 further.clear();
             }
         }
     }
 }
 
-/// Images that are aligned on: one finds the pairs, a second confirms them. Their values are all kept.
-const ALIGNED: usize = 2;
+/// Images that are aligned on; their values are all kept. One finds the pairs; a second joins it where it shows what the first one hides.
+const ALIGNED_AT_MOST: usize = 2;
 
 /// What looking at some images gives.
 enum Look {

@@ -3,10 +3,14 @@
 //! One file a family. Each proposes candidates from what the source has in the same region; none is believed before its trial.
 
 mod attributes;
+mod bias;
 mod constants;
+mod difference;
 mod elementwise;
 mod fold;
 mod graph;
+mod linear;
+mod normalisation;
 mod quantised;
 mod shape;
 mod subgraph;
