@@ -134,7 +134,9 @@ fn a_search_counts_its_matches_and_typing_leaves_nothing_behind() {
     use fixcon::tui::search::standing;
     let mut state = state(localized(), 120, 24);
     let (lines, cursor) = (state.graph.lines.clone(), state.graph.cursor);
-    press(&mut state, &["/"]);
+    // From any pane: what is found has to be seen.
+    press(&mut state, &["tab", "/"]);
+    assert_eq!(state.focus, Pane::Graph);
     // Each letter finds something in another fold, and opens that alone.
     type_in(&mut state, "c");
     type_in(&mut state, "lip 0");
@@ -192,7 +194,7 @@ fn a_proposal_that_was_written_comes_up_and_what_if_tells_what_it_would_do() {
     (all[3].flips, all[3].breaks, snapshot.work) = (Some((34, 3)), Some((1, 86)), None);
     snapshot.proposals = Arc::new(all);
     engine(&mut state, snapshot);
-    let said = state.toast.clone().expect("an answer");
+    let said = state.toast.clone().expect("an answer, when the work has ended");
     assert!(said.text.contains("34 → 3 flipped, breaks 1 of 86") && said.tone == Tone::Warning, "{said:?}");
 }
 

@@ -203,6 +203,16 @@ fn quantised() -> Snapshot {
 }
 
 #[test]
+fn an_image_pane_that_fills_a_small_screen_lists_all_flipped_images() {
+    let mut state = state(accepted(), 80, 24);
+    press(&mut state, &["tab", "+"]);
+    let shown = text(&draw(&state));
+    assert!(shown.contains("✓ p0051") && shown.contains("13 more"), "{shown}");
+    press(&mut state, &["end"]);
+    assert!(text(&draw(&state)).contains("p0561") && !text(&draw(&state)).contains(" more "));
+}
+
+#[test]
 fn what_quantisation_loses_is_no_fault() {
     at_all_sizes("quantised", with(quantised, &[]));
     for keys in [&["tab"][..], &["tab", "tab", "tab"]] {

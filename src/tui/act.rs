@@ -75,6 +75,8 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::Producer => follow(state, true),
         Action::Consumer => follow(state, false),
         Action::Search => {
+            // What is found has to be seen.
+            state.focus = Pane::Graph;
             let last = std::mem::take(&mut state.search);
             state.overlay = Some(Overlay::Search { input: Default::default(), before: Box::new(state.graph.clone()), last });
         }

@@ -121,10 +121,10 @@ pub fn centred(area: Rect, width: u16, height: u16) -> Rect {
 }
 
 /// The place of the picture within the image pane, beside which the two lists stand.
-pub fn picture(inner: Rect) -> Rect {
+pub fn picture(inner: Rect, zoomed: bool) -> Rect {
     // Three fifths of a wide pane at most; a cell is twice as high as wide.
-    // A high pane has a list of all flipped images below.
-    let height = if inner.height > 24 { inner.height * 3 / 5 } else { inner.height.saturating_sub(1) };
+    // A high pane, and one that fills the screen, has a list of all flipped images below.
+    let height = if inner.height > 24 || (zoomed && inner.height > 15) { inner.height * 3 / 5 } else { inner.height.saturating_sub(1) };
     let width = (height * 2).min(inner.width.saturating_sub(26)).min(inner.width * 3 / 5);
     Rect::new(inner.x, inner.y, width, height.min(width.div_ceil(2)))
 }

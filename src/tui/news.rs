@@ -12,6 +12,10 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
     state.take(prepared);
     state.beat = state.beat.wrapping_add(1);
     let now = state.snapshot.clone();
+    // What was said of work that is done gives the keys their place back.
+    if before.work.is_some() && now.work.is_none() && state.toast.as_ref().is_some_and(|t| matches!(t.tone, Tone::Plain | Tone::Good)) {
+        state.toast = None;
+    }
     if now.generation != before.generation {
         state.suspect = 0;
         state.alternative = 0;
@@ -116,8 +120,8 @@ fn go_to_what_matters(state: &mut State) {
 
 /// What a key led to is said where one looks for it.
 fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
-    let decided =
-        now.generation == before.generation && !std::sync::Arc::ptr_eq(&now.decided, &before.decided) && now.decided != before.decided;
+    let standings = |of: &Snapshot| of.decided.iter().map(|d| (d.proposal.id, d.proposal.standing.clone())).collect::<Vec<_>>();
+    let decided = now.generation == before.generation && standings(before) != standings(now);
     if decided && let Some(line) = now.log.last() {
         return state.say(line.text.clone(), line.tone);
     }

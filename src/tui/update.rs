@@ -93,7 +93,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     }
     state.image = state.image.min(state.snapshot.images.flips.len().saturating_sub(1));
     if let (Some(inner), Some(flip)) = (panes.inner(Pane::Image), state.flip()) {
-        let area = layout::picture(inner);
+        let area = layout::picture(inner, state.zoomed);
         let wanted = (flip.path.clone(), Size::new(area.width, area.height));
         if state.wanted.as_ref() != Some(&wanted) && area.width >= 4 && area.height >= 2 {
             if state.picture.as_ref().is_some_and(|p| p.path != wanted.0) {

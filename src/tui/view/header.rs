@@ -105,11 +105,11 @@ fn work(state: &State, named: bool) -> Vec<Span<'static>> {
     let theme = &state.theme;
     let snap = &state.snapshot;
     if let Some(work) = &snap.work {
-        let mut text = format!("{} ", SPINNER[state.beat % SPINNER.len()]);
+        let mut text = SPINNER[state.beat % SPINNER.len()].to_string();
         // A step of which only the beginning is known has no share.
         let share = work.of > 1;
         if named || !share {
-            text.push_str(work.name);
+            text.push_str(&format!(" {}", work.name));
         }
         if share {
             text.push_str(&format!(" {:.0} %", 100.0 * work.done as f64 / work.of as f64));

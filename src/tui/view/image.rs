@@ -36,7 +36,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         put(buffer, inner, 1, 1, text, theme.style(Role::Dim));
         return;
     };
-    let place = panes.inner(Pane::Image).map(layout::picture).unwrap_or_default();
+    let place = panes.inner(Pane::Image).map(|inner| layout::picture(inner, state.zoomed)).unwrap_or_default();
     let place = Rect { y: place.y + u16::from(!panes.framed), ..place }.intersection(inner);
     picture(state, place, buffer);
     let x = place.right().saturating_sub(inner.x) + 1;
@@ -89,6 +89,7 @@ fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
     let columns = (area.width as usize / WIDTH).max(1);
     let rows = area.height as usize;
     let top = (state.image / columns + 1).saturating_sub(rows);
+    let hidden = flips.len().saturating_sub((top + rows) * columns);
     for (i, flip) in flips.iter().enumerate().skip(top * columns).take(rows * columns) {
         let (x, y) = (i % columns * WIDTH, i / columns - top);
         let (sign, role) = if flip.broken {
@@ -108,6 +109,10 @@ fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
         at = put(buffer, area, at, y, sign, theme.style(role));
         let style = if i == state.image { theme.style(Role::Selected) } else { theme.style(Role::Text) };
         put(buffer, area, at + 1, y, &text::clip(&crate::model::harmless(&name), (x + WIDTH).saturating_sub(at + 2)), style);
+    }
+    if hidden > 0 {
+        let mark = format!(" {hidden} more ");
+        put(buffer, area, (area.width as usize).saturating_sub(mark.len()), rows - 1, &mark, theme.style(Role::Warn));
     }
 }
 

@@ -7,9 +7,10 @@ use crate::tui::layout::{Panes, graph_rows};
 use crate::tui::lines::Line;
 use crate::tui::state::{Pane, State};
 use crate::tui::text;
-use crate::tui::theme::Role;
+use crate::tui::theme::{Depth, Role};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 
 /// What a stretch of rows comes to.
 struct Stretch {
@@ -125,7 +126,12 @@ pub fn horizontal(state: &State, area: Rect, buffer: &mut Buffer) {
             (Some(level), _) => (text::spark(level), theme.heat(level)),
             (None, _) => ('─', theme.style(Role::Faint)),
         };
-        let style = if s.here { style.patch(theme.style(Role::Selected)) } else { style };
+        // Reversed, a bar would be a hole.
+        let style = match s.here {
+            true if theme.depth > Depth::Sixteen => style.patch(theme.style(Role::Selected)),
+            true => style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
+            false => style,
+        };
         put(buffer, area, x + i, 0, text.encode_utf8(&mut [0; 4]), style);
     }
 }
