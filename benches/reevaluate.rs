@@ -48,7 +48,7 @@ fn main() {
     let sample = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample_models/cases/1-mobilenet-pads/case.toml");
     let case = std::env::args().skip(1).find(|a| !a.starts_with("--")).map_or_else(sample, PathBuf::from);
     let mut job = Job::open(Case::open(&case).expect("the case is sound"), JobOptions::default()).expect("the models open");
-    job.evaluate(&Unwatched).expect("the source runs");
+    job.evaluate_keeping(&Unwatched).expect("the source runs");
     let (id, proposal) = edit(&job).expect("the last tenth has weights");
     let mut edited = job.clone();
     edited.accept(1, proposal, &Unwatched).expect("the edit fits");

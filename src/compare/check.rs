@@ -5,10 +5,9 @@ use super::report::{CheckReport, Compared, ImageFinding, ImagesSummary, LeftOut,
 use super::{CompareError, Side};
 use crate::dataset::{Case, Criterion, DatasetError, Feed, ImageSet};
 use crate::model::{Budget, Finding, Model, Severity, infer};
-use crate::run::{RunOptions, Runner, Value, Watch};
+use crate::run::{RunOptions, Runner, Value, Watch, both, spread};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a check is done.
 #[derive(Debug, Clone)]
@@ -33,14 +32,20 @@ impl Default for CheckOptions {
 /// When a model cannot be loaded or run, an image set or recipe cannot be used, outputs cannot be compared as they are, or
 /// `watch` asked to stop.
 pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Result<CheckReport, CompareError> {
-    let source = open(Side::Source, &case.source)?;
-    let target = open(Side::Target, &case.target)?;
+    let threads = options.run.threads_for(2);
+    let (source, target) = both(threads, || open(Side::Source, &case.source), || open(Side::Target, &case.target));
+    let (source, target) = (source?, target?);
     let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
     let (comparison, mut notes) = Comparison::new(&case.compare, &source, &target)?;
     let (source_feed, target_feed) = feeds(case, &source, &target, &images)?;
     let (first, mut left_out) = first_usable(&images, &source_feed, &target_feed)?;
-    let source_runner = ready(Side::Source, &source, &source_feed, &first.inputs[0], &options.run)?;
-    let target_runner = ready(Side::Target, &target, &target_feed, &first.inputs[1], options.target_run.as_ref().unwrap_or(&options.run))?;
+    let target_options = options.target_run.as_ref().unwrap_or(&options.run);
+    let (source_runner, target_runner) = both(
+        threads,
+        || ready(Side::Source, &source, &source_feed, &first.inputs[0], &options.run),
+        || ready(Side::Target, &target, &target_feed, &first.inputs[1], target_options),
+    );
+    let (source_runner, target_runner) = (source_runner?, target_runner?);
     let one = |index: usize| -> Result<Judged, CompareError> {
         let inputs = if index == first.index { first.inputs.clone() } else { images.inputs(index, &[&source_feed, &target_feed])? };
         let run = |side, runner: &Runner, inputs: &[Value]| runner.run(inputs).map_err(|error| CompareError::Run { side, error });
@@ -55,7 +60,8 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     if count(a) != count(b) && comparison.label_offset.is_none() {
         notes.push(comparison.lengths(a, b));
     }
-    let rest = in_parallel(first.index + 1..images.len(), &one, options.run.threads_for(images.len()), watch)?;
+    let others: Vec<usize> = (first.index + 1..images.len()).collect();
+    let rest = in_parallel(&others, one, options.run.threads_for(images.len()), watch)?;
     let offset = comparison.label_offset.unwrap_or(0);
     let mut found = Vec::new();
     for (index, result) in std::iter::once((first.index, Ok(judged_first))).chain(rest) {
@@ -178,46 +184,25 @@ fn first_usable(images: &ImageSet, source: &Feed, target: &Feed) -> Result<(Firs
 }
 
 /// Results by image, in order. After an error that no other image escapes the rest is not begun.
-type Results = Vec<(usize, Result<Judged, CompareError>)>;
-
 fn in_parallel(
-    range: std::ops::Range<usize>,
-    one: &(dyn Fn(usize) -> Result<Judged, CompareError> + Sync),
+    images: &[usize],
+    one: impl Fn(usize) -> Result<Judged, CompareError> + Sync,
     threads: usize,
     watch: &dyn Watch,
-) -> Result<Results, CompareError> {
-    let total = range.end;
-    let next = AtomicUsize::new(range.start);
-    let done = AtomicUsize::new(range.start);
+) -> Result<Vec<(usize, Result<Judged, CompareError>)>, CompareError> {
     let failed = AtomicBool::new(false);
-    let results = Mutex::new(Vec::with_capacity(range.len()));
-    watch.progress("images", range.start, total);
-    let work = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= range.end || watch.cancelled() || failed.load(Ordering::Relaxed) {
-                return;
-            }
-            let result = one(index);
-            if result.as_ref().is_err_and(|e| !matches!(e, CompareError::Dataset(DatasetError::Image { .. }))) {
-                failed.store(true, Ordering::Relaxed);
-            }
-            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
-            watch.progress("images", done.fetch_add(1, Ordering::Relaxed) + 1, total);
+    let unless_failed = |index: usize| {
+        if failed.load(Ordering::Relaxed) {
+            return None;
         }
+        let result = one(index);
+        if result.as_ref().is_err_and(|e| !matches!(e, CompareError::Dataset(DatasetError::Image { .. }))) {
+            failed.store(true, Ordering::Relaxed);
+        }
+        Some(result)
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    if watch.cancelled() {
-        return Err(CompareError::Stopped);
-    }
-    let mut results: Results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    Ok(results)
+    let results = spread(images, threads, "images", watch, unless_failed);
+    if watch.cancelled() { Err(CompareError::Stopped) } else { Ok(results) }
 }
 
 /// What looks odd about the outputs, with the flag that sets it right.

@@ -125,6 +125,8 @@ pub struct Subject<'a> {
     pub refused: Vec<(NodeId, String)>,
     /// Slots of the compared outputs: the source's and the target's.
     pub outputs: (usize, usize),
+    /// Threads for work on several images.
+    pub threads: usize,
 }
 
 /// How to look.

@@ -66,7 +66,7 @@ pub struct Repaired {
 /// # Errors
 /// As [`Job::evaluate`] and [`Job::localize`].
 pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Repaired, RepairError> {
-    job.evaluate(watch)?;
+    job.evaluate_keeping(watch)?;
     journal.evaluated(job).map_err(RepairError::Journal)?;
     let initial = job.flips().len();
     let mut rounds = Vec::new();

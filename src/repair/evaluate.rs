@@ -4,8 +4,7 @@ use super::checkpoint::{Checkpoints, Cut};
 use crate::align::relative_error;
 use crate::compare::label;
 use crate::dataset::{Feed, ImageSet};
-use crate::run::{Network, RunError, RunOptions, Runner, Runtime, Value, Watch};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::run::{Network, RunError, RunOptions, Runner, Runtime, Value, Watch, spread};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Labels and scores of a model, image by image.
@@ -23,6 +22,23 @@ impl Evaluation {
     /// Labels without scores.
     pub fn of(labels: Vec<Option<usize>>, failure: Option<String>) -> Self {
         Self { scores: vec![None; labels.len()], labels, failure }
+    }
+
+    /// What was found of `count` images.
+    fn gathered(count: usize, found: Vec<(usize, Scored)>) -> Self {
+        let mut out = Self::of(vec![None; count], None);
+        for (image, scored) in found {
+            match scored {
+                Ok(scores) => {
+                    out.labels[image] = scores.as_deref().and_then(label);
+                    out.scores[image] = scores;
+                }
+                Err(why) => {
+                    out.failure.get_or_insert(why.to_string());
+                }
+            }
+        }
+        out
     }
 
     /// Images on which the label is another than the source's, `offset` being the target's label less the source's. All of them
@@ -62,114 +78,131 @@ pub(super) struct Labelling<'a> {
 }
 
 /// What one image gives.
-type Scored = (usize, Result<Option<Arc<[f32]>>, RunError>);
+type Scored = Result<Option<Arc<[f32]>>, RunError>;
+
+/// A model that can be run for its labels.
+pub(super) struct Ready<'a> {
+    of: &'a Labelling<'a>,
+    runner: Runner,
+    /// Values that are kept on the way, and the network that has them as outputs.
+    kept: Option<(Arc<Network>, Mutex<Checkpoints>)>,
+}
 
 impl Labelling<'_> {
     /// Labels of some images, which are spread over threads.
     pub fn run(&self, wanted: &[usize], watch: &dyn Watch) -> Evaluation {
-        let runner = match self.runner(wanted) {
-            Ok((runner, _)) => runner,
-            Err(failed) => return failed,
-        };
-        self.each(&runner, wanted, |i| self.inputs(i), |_, _| {}, watch)
+        match self.ready(wanted) {
+            Ok(ready) => ready.run(wanted, watch).0,
+            Err(failed) => failed,
+        }
     }
 
     /// Labels of all images, with values kept from which an edited network can go on.
     pub fn run_keeping(&self, watch: &dyn Watch) -> (Evaluation, Option<Checkpoints>) {
         let all: Vec<usize> = (0..self.images.len()).collect();
-        let (runner, example) = match self.runner(&all) {
-            Ok(found) => found,
-            Err(failed) => return (failed, None),
-        };
-        let plain = |watch| (self.each(&runner, &all, |i| self.inputs(i), |_, _| {}, watch), None);
-        if runner.repeats() || self.options.runtime != Runtime::Tract {
-            return plain(watch);
+        match self.ready_keeping(&all) {
+            Ok(ready) => ready.run(&all, watch),
+            Err(failed) => (failed, None),
         }
-        let Some((checkpoints, network)) = Checkpoints::place(self.network, self.feed, &example, self.images.len()) else {
-            return plain(watch);
-        };
-        // Further outputs can make what runs as a whole run node by node, which is not worth it.
-        let keeping = Runner::of(network.clone(), &example, self.options).ok().filter(|k| k.note().is_none() && k.unsupported().is_empty());
-        let Some(keeping) = keeping else { return plain(watch) };
-        let kept = Mutex::new(checkpoints);
-        let keep = |i: usize, outputs: &[Value]| kept.lock().unwrap_or_else(PoisonError::into_inner).keep(&network, i, outputs);
-        let found = self.each(&keeping, &all, |i| self.inputs(i), keep, watch);
-        (found, Some(kept.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Labels of some images from a cut on: `self.network` takes the values there. `None` when it does not run from there.
     pub fn run_below(&self, cut: &Cut, wanted: &[usize], watch: &dyn Watch) -> Option<Evaluation> {
         let example = cut.values.iter().flatten().next()?;
         let runner = Runner::of(self.network.clone(), example, self.options).ok().filter(|r| r.unsupported().is_empty())?;
+        let ready = Ready { of: self, runner, kept: None };
         let inputs = |i: usize| cut.values.get(i).cloned().flatten();
-        let wanted: Vec<usize> = wanted.iter().copied().filter(|i| inputs(*i).is_some()).collect();
-        let found = self.each(&runner, &wanted, inputs, |_, _| {}, watch);
-        found.failure.is_none().then_some(found)
+        let found = spread(wanted, self.threads(wanted), self.work, watch, |i| Some(ready.scores(i, &inputs(i)?)));
+        Some(Evaluation::gathered(self.images.len(), found)).filter(|found| found.failure.is_none())
+    }
+
+    fn threads(&self, wanted: &[usize]) -> usize {
+        self.options.threads_for(wanted.len())
     }
 
     fn inputs(&self, image: usize) -> Option<Vec<Value>> {
         self.images.inputs(image, &[self.feed]).map(|mut sides| sides.remove(0)).ok()
     }
 
-    /// The model made ready, with the first image's inputs; what there is to say when it does not run.
-    fn runner(&self, wanted: &[usize]) -> Result<(Runner, Vec<Value>), Evaluation> {
-        let failed = |why: Option<String>| Evaluation::of(vec![None; self.images.len()], why);
-        let Some(first) = wanted.iter().find_map(|i| self.inputs(*i)) else {
+    /// What the first image gives the model; what there is to say when none can be read.
+    fn example(&self, wanted: &[usize]) -> Result<Vec<Value>, Evaluation> {
+        wanted.iter().find_map(|i| self.inputs(*i)).ok_or_else(|| {
             let why = wanted.first().and_then(|i| self.images.inputs(*i, &[self.feed]).err());
-            return Err(failed(why.map(|e| e.to_string())));
-        };
-        let runner = Runner::of(self.network.clone(), &first, self.options).map_err(|why| failed(Some(why.to_string())))?;
+            self.failed(why.map(|e| e.to_string()))
+        })
+    }
+
+    fn failed(&self, why: Option<String>) -> Evaluation {
+        Evaluation::of(vec![None; self.images.len()], why)
+    }
+
+    /// The model made ready; what there is to say when it does not run.
+    pub fn ready(&self, wanted: &[usize]) -> Result<Ready<'_>, Evaluation> {
+        let example = self.example(wanted)?;
+        self.ready_for(&example)
+    }
+
+    fn ready_for(&self, example: &[Value]) -> Result<Ready<'_>, Evaluation> {
+        let runner = Runner::of(self.network.clone(), example, self.options).map_err(|why| self.failed(Some(why.to_string())))?;
         match runner.unsupported().first() {
-            Some((_, why)) => Err(failed(Some(why.to_string()))),
-            None => Ok((runner, first)),
+            Some((_, why)) => Err(self.failed(Some(why.to_string()))),
+            None => Ok(Ready { of: self, runner, kept: None }),
         }
     }
 
-    /// Runs images, spread over threads; `keep` sees all outputs of each.
-    fn each(
-        &self,
-        runner: &Runner,
-        wanted: &[usize],
-        inputs: impl Fn(usize) -> Option<Vec<Value>> + Sync,
-        keep: impl Fn(usize, &[Value]) + Sync,
-        watch: &dyn Watch,
-    ) -> Evaluation {
-        let results: Mutex<Vec<Scored>> = Mutex::default();
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let step = || {
-            while let Some(index) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if watch.cancelled() {
-                    return;
-                }
-                let Some(x) = inputs(*index) else { continue };
-                let result = runner.run(&x).map(|outputs| {
-                    keep(*index, &outputs);
-                    outputs.get(self.slot).map(|v| v.to_f32().as_ref().into())
-                });
-                results.lock().unwrap_or_else(PoisonError::into_inner).push((*index, result));
-                watch.progress(self.work, done.fetch_add(1, Ordering::Relaxed) + 1, wanted.len());
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.options.threads_for(wanted.len()) {
-                scope.spawn(step);
-            }
-            step();
-        });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|(i, _)| *i);
-        let mut out = Evaluation::of(vec![None; self.images.len()], None);
-        for (index, result) in results {
-            match result {
-                Ok(scores) => {
-                    out.labels[index] = scores.as_deref().and_then(label);
-                    out.scores[index] = scores;
-                }
-                Err(why) => {
-                    out.failure.get_or_insert(why.to_string());
-                }
-            }
+    /// The same, with values kept on the way where that is worth it.
+    pub fn ready_keeping(&self, wanted: &[usize]) -> Result<Ready<'_>, Evaluation> {
+        let example = self.example(wanted)?;
+        if self.options.runtime == Runtime::Tract
+            && let Some((checkpoints, network)) = Checkpoints::place(self.network, self.feed, &example, self.images.len())
+            && let Ok(runner) = Runner::of(network.clone(), &example, self.options)
+            // Further outputs can make what runs as a whole run node by node, which is not worth it.
+            && runner.note().is_none()
+            && runner.unsupported().is_empty()
+            && !runner.repeats()
+        {
+            return Ok(Ready { of: self, runner, kept: Some((network, Mutex::new(checkpoints))) });
         }
-        out
+        self.ready_for(&example)
+    }
+}
+
+impl Ready<'_> {
+    /// Labels of some images, which are spread over threads, and what was kept.
+    pub fn run(self, wanted: &[usize], watch: &dyn Watch) -> (Evaluation, Option<Checkpoints>) {
+        let of = self.of;
+        let found = spread(wanted, of.threads(wanted), of.work, watch, |i| Some(self.scores(i, &of.inputs(i)?)));
+        (Evaluation::gathered(of.images.len(), found), self.checkpoints())
+    }
+
+    /// The same of two models, with every image read once for both.
+    pub fn run_with(self, other: Self, wanted: &[usize], work: &'static str, watch: &dyn Watch) -> [(Evaluation, Option<Checkpoints>); 2] {
+        let (a, b) = (self.of, other.of);
+        let one = |i: usize| {
+            let inputs = a.images.inputs(i, &[a.feed, b.feed]).ok();
+            // Where only one of them can be fed, it runs all the same.
+            let [x, y] = inputs.and_then(|x| x.try_into().ok()).map_or_else(|| [a.inputs(i), b.inputs(i)], |both: [_; 2]| both.map(Some));
+            Some((x.map(|x| self.scores(i, &x)), y.map(|y| other.scores(i, &y))))
+        };
+        let found = spread(wanted, a.threads(wanted), work, watch, one);
+        let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+        for (i, (x, y)) in found {
+            mine.extend(x.map(|x| (i, x)));
+            theirs.extend(y.map(|y| (i, y)));
+        }
+        let count = a.images.len();
+        [(Evaluation::gathered(count, mine), self.checkpoints()), (Evaluation::gathered(count, theirs), other.checkpoints())]
+    }
+
+    fn scores(&self, image: usize, inputs: &[Value]) -> Scored {
+        let outputs = self.runner.run(inputs)?;
+        if let Some((network, kept)) = &self.kept {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).keep(network, image, &outputs);
+        }
+        Ok(outputs.get(self.of.slot).map(|v| v.to_f32().as_ref().into()))
+    }
+
+    fn checkpoints(self) -> Option<Checkpoints> {
+        self.kept.map(|(_, kept)| kept.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,12 +1,13 @@
 //! One pair of models being mended: what was accepted, and what the target is now.
 
 use super::checkpoint::Checkpoints;
-use super::evaluate::{Evaluation, Labelling};
+use super::evaluate::{Evaluation, Labelling, Ready};
 use crate::compare::{CompareError, Comparison};
 use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
 use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Raise, Remedy, Subject, copy_keys, localize, recipe_keys};
 use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
-use crate::run::{Network, RunOptions, Watch};
+use crate::run::{Network, RunOptions, Watch, both};
+use std::path::Path;
 use std::sync::Arc;
 
 /// How to work.
@@ -132,11 +133,10 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, or a recipe does not fit the source.
     pub fn open(case: Case, options: JobOptions) -> Result<Self, RepairError> {
-        let source = Model::open(&case.source)?.inlined()?;
-        let original = Model::open(&case.target)?.inlined()?;
+        let network = |path: &Path| -> Result<Arc<Network>, RepairError> { Ok(Arc::new(Network::new(&Model::open(path)?.inlined()?)?)) };
+        let (source, target) = both(options.run.threads_for(2), || network(&case.source), || network(&case.target));
         let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
-        let network = |model: &Model| Network::new(model).map(Arc::new);
-        Self::of(case, network(&source)?, network(&original)?, Arc::new(images), options)
+        Self::of(case, source?, target?, Arc::new(images), options)
     }
 
     /// The same of models and images that are open already.
@@ -177,11 +177,27 @@ impl Job {
         })
     }
 
-    /// Runs both models on all images.
+    /// Runs both models on all images, each of which is read once.
     ///
     /// # Errors
     /// When the source does not run; a target that does not is a finding.
     pub fn evaluate(&mut self, watch: &dyn Watch) -> Result<(), RepairError> {
+        self.evaluate_as(|labelling, all| labelling.ready(all), watch)
+    }
+
+    /// The same, with values of the target kept, from which what is edited below them can go on.
+    ///
+    /// # Errors
+    /// As [`Job::evaluate`].
+    pub fn evaluate_keeping(&mut self, watch: &dyn Watch) -> Result<(), RepairError> {
+        self.evaluate_as(|labelling, all| labelling.ready_keeping(all), watch)
+    }
+
+    fn evaluate_as(
+        &mut self,
+        ready: for<'a> fn(&'a Labelling<'a>, &[usize]) -> Result<Ready<'a>, Evaluation>,
+        watch: &dyn Watch,
+    ) -> Result<(), RepairError> {
         let all: Vec<usize> = (0..self.images.len()).collect();
         let source = Labelling {
             network: &self.source,
@@ -191,13 +207,29 @@ impl Job {
             options: &self.options.run,
             work: "running the source",
         };
-        self.source_labels = source.run(&all, watch);
+        let target = self.target_as(&self.target, &self.target_feed, "running the target");
+        let readied = || match self.refusal() {
+            // What a strict runtime refuses does not run.
+            Some(why) => Err(Evaluation::of(vec![None; all.len()], Some(why))),
+            None => ready(&target, &all),
+        };
+        let of_source = match both(self.options.run.threads_for(2), || source.ready(&all), readied) {
+            (Err(failed), _) => failed,
+            (Ok(source), Ok(target)) => {
+                let [(of_source, _), (of_target, kept)] = source.run_with(target, &all, "running both models", watch);
+                (self.checkpoints, self.target_labels) = (keeping(kept, &of_target, watch), of_target);
+                of_source
+            }
+            (Ok(source), Err(failed)) => {
+                let of_source = source.run(&all, watch).0;
+                (self.checkpoints, self.target_labels) = (None, failed);
+                of_source
+            }
+        };
+        self.source_labels = of_source;
         match self.source_labels.failure.take() {
             Some(why) => Err(RepairError::Source(why)),
-            None => {
-                self.reevaluate(watch);
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 
@@ -219,8 +251,7 @@ impl Job {
             return;
         }
         let (found, checkpoints) = self.target_as(&self.target, &self.target_feed, "running the target").run_keeping(watch);
-        self.checkpoints = checkpoints.filter(|_| found.failure.is_none() && !watch.cancelled()).map(Arc::new);
-        self.target_labels = found;
+        (self.checkpoints, self.target_labels) = (keeping(checkpoints, &found, watch), found);
     }
 
     /// Labels of an edited target from the last kept values above the edit on; `None` where there are none.
@@ -293,6 +324,7 @@ impl Job {
             unloadable: self.target_labels.failure.clone(),
             refused: refused(self.target.model()).into_iter().filter_map(|(node, why)| Some((node?, why))).collect(),
             outputs: (self.comparison.source.slot, self.comparison.target.slot),
+            threads: self.options.run.threads_for(self.images.len()),
         };
         Ok(localize(&subject, options, watch)?)
     }
@@ -463,4 +495,9 @@ pub(super) fn take_over(recipe: &mut Option<Recipe>, proposal: &Proposal) {
     if let (Some(mine), Some((new, keys))) = (recipe.as_mut(), &proposal.recipe) {
         copy_keys(mine, new, keys);
     }
+}
+
+/// Values that a whole evaluation left to go on from.
+fn keeping(kept: Option<Checkpoints>, found: &Evaluation, watch: &dyn Watch) -> Option<Arc<Checkpoints>> {
+    kept.filter(|_| found.failure.is_none() && !watch.cancelled()).map(Arc::new)
 }

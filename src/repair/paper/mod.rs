@@ -127,7 +127,7 @@ impl Strategy {
 /// As [`Job::evaluate`], and when the journal cannot be kept.
 pub fn run(job: &mut Job, policy: &Policy, limit: Duration, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Repaired, RepairError> {
     let deadline = Instant::now().checked_add(limit);
-    job.evaluate(watch)?;
+    job.evaluate_keeping(watch)?;
     journal.evaluated(job).map_err(RepairError::Journal)?;
     let initial = job.flips().len();
     let mut work =
