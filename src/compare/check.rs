@@ -183,13 +183,16 @@ fn first_usable(images: &ImageSet, source: &Feed, target: &Feed) -> Result<(Firs
     Err(CompareError::NoImages { count: images.len(), first })
 }
 
-/// Results by image, in order. After an error that no other image escapes the rest is not begun.
+/// What was found of each image, in order.
+type Results = Vec<(usize, Result<Judged, CompareError>)>;
+
+/// Judges images. After an error that no other image escapes the rest is not begun.
 fn in_parallel(
     images: &[usize],
     one: impl Fn(usize) -> Result<Judged, CompareError> + Sync,
     threads: usize,
     watch: &dyn Watch,
-) -> Result<Vec<(usize, Result<Judged, CompareError>)>, CompareError> {
+) -> Result<Results, CompareError> {
     let failed = AtomicBool::new(false);
     let unless_failed = |index: usize| {
         if failed.load(Ordering::Relaxed) {
