@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixcon::session::{Command, Standing, TRYING_ON_ALL, Tone, Work};
+use fixcon::session::{Command, Standing, Tone, Work};
 use fixcon::tui::commands::{Action, COMMANDS};
 use fixcon::tui::layout::Panes;
 use fixcon::tui::lines::Line;
@@ -189,7 +189,9 @@ fn a_proposal_that_was_written_comes_up_and_what_if_tells_what_it_would_do() {
     assert_eq!(state.proposal().map(|p| p.id), Some(9));
     let mut snapshot = (*state.snapshot).clone();
     snapshot.proposals = Arc::new(all.clone());
-    snapshot.work = Some(Work { name: TRYING_ON_ALL, done: 1, of: 120, left: None });
+    let asked = press(&mut state, &["space"]);
+    assert_eq!(commands(&asked), [Command::TryAll(9)]);
+    snapshot.work = Some(Work { name: "running the images", done: 1, of: 120, left: None });
     engine(&mut state, snapshot.clone());
     (all[3].flips, all[3].breaks, snapshot.work) = (Some((34, 3)), Some((1, 86)), None);
     snapshot.proposals = Arc::new(all);

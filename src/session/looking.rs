@@ -9,8 +9,6 @@ use crate::repair::{Evidence, Journal, Proposal};
 use crate::run::{Network, Watch};
 use std::sync::Arc;
 
-/// Work on one proposal, on all images.
-pub const TRYING_ON_ALL: &str = "trying the repair on all images";
 /// Images of either kind that a proposal is tried on.
 const TRIED: usize = 16;
 
@@ -153,7 +151,7 @@ impl Core {
         let Some(open) = &mut self.open else { return };
         let Some(job) = open.job.clone() else { return };
         let Some(proposal) = open.offer(id).map(|o| o.proposal.clone()) else { return };
-        self.start(TRYING_ON_ALL, move |to| {
+        self.start("trying the repair on all images", move |to| {
             let evidence = job.preview(&fit::fitted(job.target.model(), &proposal), usize::MAX, to).map_err(|e| e.to_string());
             if !to.cancelled() {
                 to.tell(News::Tried(id, evidence));

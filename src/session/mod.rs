@@ -24,7 +24,6 @@ pub use crate::repair::words;
 pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};
-pub use looking::TRYING_ON_ALL;
 pub use sheet::{Cell, NamedShapes, Row, Shapes, Sheet, Sign};
 pub use snapshot::{
     CaseInfo, Decision, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,

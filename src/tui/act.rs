@@ -100,6 +100,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::Names => state.graph.names = !state.graph.names,
         Action::WhatIf => {
             if let Some(id) = state.proposal().map(|p| p.id) {
+                state.trying = Some(id);
                 effects.push(Effect::Engine(Command::TryAll(id)));
             }
         }

@@ -4,7 +4,7 @@ use super::derived::Prepared;
 use super::moves::select_suspect;
 use super::state::{Overlay, State};
 use crate::align::Precision;
-use crate::session::{Sign, Snapshot, Standing, TRYING_ON_ALL, Tone};
+use crate::session::{Sign, Snapshot, Standing, Tone};
 
 /// Takes over the engine's state: what belongs to an older case is forgotten, what waits for a decision comes up by itself.
 pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
@@ -27,6 +27,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         state.summed_up = false;
         state.asked_to_resume = false;
         state.pinning = None;
+        state.trying = None;
     }
     match (&now.sheet, &before.sheet) {
         (Some(sheet), Some(old)) if std::sync::Arc::ptr_eq(sheet, old) => {}
@@ -125,11 +126,16 @@ fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
     if decided && let Some(line) = now.log.last() {
         return state.say(line.text.clone(), line.tone);
     }
-    let tried = before.work.as_ref().is_some_and(|w| w.name == TRYING_ON_ALL) && now.work.is_none();
-    if tried && let Some(p) = state.proposal().filter(|p| p.flips.is_some()) {
+    // The steps of the work have names of their own; only its end counts.
+    let ended = before.work.is_some() && now.work.is_none();
+    let tried = ended.then(|| state.trying.take()).flatten();
+    if let Some(p) = tried.and_then(|id| now.proposals.iter().find(|p| p.id == id && p.flips.is_some())) {
         let (flips, breaks) = (p.flips.unwrap_or_default(), p.breaks.unwrap_or_default());
         let broken = if breaks.0 == 0 { "breaks none".to_string() } else { format!("breaks {}", breaks.0) };
-        let text = format!("on all images: {} → {} flipped, {broken} of {} that agree; nothing was changed", flips.0, flips.1, breaks.1);
+        // Images that are held back only verify.
+        let count = flips.0 + breaks.1;
+        let text =
+            format!("tried on {count} images: {} → {} flipped, {broken} of {} that agree; nothing was changed", flips.0, flips.1, breaks.1);
         state.say(text, if flips.1 < flips.0 && p.breaks.is_none_or(|b| b.0 == 0) { Tone::Good } else { Tone::Warning });
     }
 }

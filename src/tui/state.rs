@@ -226,6 +226,8 @@ pub struct State {
     pub asked_to_resume: bool,
     /// The row whose source side is to be one half of a pair.
     pub pinning: Option<usize>,
+    /// The proposal that is being tried on all images: what comes of it is said.
+    pub trying: Option<usize>,
     /// Whether hints are shown.
     pub hints: bool,
     /// Whether they were put away.
@@ -263,6 +265,7 @@ impl State {
             summed_up: false,
             asked_to_resume: false,
             pinning: None,
+            trying: None,
             hints: false,
             hints_away: false,
         }
