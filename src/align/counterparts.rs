@@ -110,8 +110,10 @@ pub(super) fn is_rounded(target: &Network, source: &Reference<'_>) -> bool {
     if norms(target) != norms(source.network) {
         return false;
     }
+    // Biases are as a rule left as they are.
+    let is_matrix = |v: ValueId| target.constant(v).is_some_and(|c| c.shape().iter().filter(|d| **d > 1).count() > 1);
     let (mut equal, mut near) = (0, 0);
-    for mine in target.op_ids().flat_map(|id| weights_of(target, id)) {
+    for mine in target.op_ids().flat_map(|id| weights_of(target, id)).filter(|w| is_matrix(w.value)) {
         let distances = source.weights().iter().filter(|w| w.len == mine.len).map(|w| (mine.print.distance(&w.print), w.value));
         let theirs: Vec<(f64, ValueId)> = distances.filter(|(d, _)| *d < 0.2).collect();
         if theirs.iter().any(|(d, _)| *d <= 1e-4) {
