@@ -161,3 +161,74 @@ fn what_exists_is_not_replaced_without_being_told() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--force"));
     assert_eq!(std::fs::read_to_string(&model).expect("it is there"), "mine");
 }
+
+/// A bundled case with another table for the target's recipe, as a file in a folder.
+fn with_target_recipe(folder: &Path, id: &str, table: &str) -> PathBuf {
+    let case = root().join("cases").join(id);
+    let text = std::fs::read_to_string(case.join("case.toml")).expect("the case is there");
+    let (before, after) = text.split_once("[target.preprocess]").expect("it has a table");
+    let after = &after[after.find("[images]").expect("it has images")..];
+    let text = format!("{before}[target.preprocess]\n{table}\n\n{after}")
+        .replace("../../", &format!("{}/", root().display()))
+        .replace("\"target.onnx\"", &format!("{:?}", case.join("target.onnx")))
+        .replace("\"labels.txt\"", &format!("{:?}", root().join("labels.txt")));
+    let path = folder.join(format!("{id}.toml"));
+    std::fs::write(&path, text).expect("written");
+    path
+}
+
+#[test]
+fn an_edit_that_shows_nothing_is_refused_and_the_log_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The target takes channels last and has a fault near the input: no recipe makes any layer right, and the guess mends nothing.
+    let table = "resize = \"squash\"\nfilter = \"bilinear\"\nchannels = \"rgb\"\nscale = 255.0\nmean = [0.0]\nstd = [1.0]\nlayout = \"nchw\"\ndtype = \"float32\"";
+    let case = with_target_recipe(folder.path(), "16-mobilenet-onnx2tf", table);
+    let log = folder.path().join("log.jsonl");
+    let done = fixcon(&["repair", "--yes", "--audit-log", log.to_str().expect("a plain path")], &case, "0");
+    assert_eq!((&done["initial_mismatches"], &done["final_mismatches"]), (&100.into(), &100.into()), "{done}");
+    // What was measured at its place is kept: it is one of several faults.
+    let kept: Vec<&str> = done["accepted"].as_array().into_iter().flatten().filter_map(|a| a["kind"].as_str()).collect();
+    assert!(!kept.is_empty() && kept.iter().all(|k| *k == "LH-PADS"), "{kept:?}");
+    let left = done["left"].as_array().and_then(|l| l.iter().find(|s| s["category"] == "ID")).expect("the guess is left");
+    assert!(left["refused"].as_str().is_some_and(|w| w.contains("flips stay at 100")), "{left}");
+    let text = std::fs::read_to_string(&log).expect("the log is there");
+    assert!(text.lines().any(|l| l.contains("\"reject\"") && l.contains("flips stay at 100")), "{text}");
+}
+
+#[test]
+fn two_networks_are_not_mended_into_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("out.onnx");
+    let repair = |more: &[&str]| {
+        let mut command = Command::cargo_bin("fixcon").expect("the program is built");
+        command.args(["repair", "--yes", "--quiet", "--source"]).arg(root().join("models/resnet.onnx")).arg("--output").arg(&output);
+        command.arg("--case").arg(root().join("cases/3-inception-two-faults/case.toml")).args(more).output().expect("it runs")
+    };
+    let refused = repair(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("do not look like the same network") && words.contains("only 0 of the target's 57 nodes"), "{words}");
+    assert!(!output.exists());
+    let forced = repair(&["--unrelated", "--force"]);
+    assert_ne!(forced.status.code(), Some(2), "{}", String::from_utf8_lossy(&forced.stderr));
+}
+
+#[test]
+fn what_the_command_reads_is_never_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = with_target_recipe(folder.path(), "1-mobilenet-pads", "layout = \"nhwc\"");
+    let target = folder.path().join("target.onnx");
+    std::fs::copy(root().join("cases/1-mobilenet-pads/target.onnx"), &target).expect("copied");
+    let missing = folder.path().join("nowhere/out.onnx");
+    for (output, words) in
+        [(&target, "is read by this very command"), (&case, "is read by this very command"), (&missing, "there is no folder")]
+    {
+        let before = std::fs::read(output).ok();
+        let mut command = Command::cargo_bin("fixcon").expect("the program is built");
+        command.args(["repair", "--yes", "--quiet", "--force", "--output"]).arg(output).arg("--case").arg(&case);
+        let refused = command.arg("--target").arg(&target).output().expect("it runs");
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(words), "{}", String::from_utf8_lossy(&refused.stderr));
+        assert_eq!(std::fs::read(output).ok(), before);
+    }
+}

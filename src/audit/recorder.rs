@@ -188,8 +188,8 @@ impl Journal for Recorder {
         self.append(Event::Applied(Applied { proposal: number, words: proposal.words.clone(), changes }))
     }
 
-    fn undone(&mut self, number: u32) -> Result<(), String> {
-        self.append(Event::Undone(Undone { proposal: number, note: String::new(), by: self.by.clone() }))
+    fn undone(&mut self, number: u32, note: &str) -> Result<(), String> {
+        self.append(Event::Undone(Undone { proposal: number, note: note.into(), by: self.by.clone() }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `fixcon check`: do source and target agree on these images?
 
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
+use super::{CaseArgs, Common, DIFFERENT, FAILED, SAME, print_json, print_text};
 use crate::compare::{CheckOptions, CheckReport, ImageFinding, run_check};
 use crate::dataset::Criterion;
 use crate::model::harmless;
@@ -26,6 +26,9 @@ pub struct CheckArgs {
     /// Images listed as the worst
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub worst: usize,
+    /// Images that cannot be read are no failure: the others decide
+    #[arg(long)]
+    pub skip_unreadable: bool,
     /// Run the source on both runtimes, and compare these
     #[arg(long = "self", conflicts_with_all = ["target", "target_preset", "target_output"])]
     pub own: bool,
@@ -45,6 +48,18 @@ pub enum Format {
 
 /// Runs the command.
 pub fn run(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
+    let done = compare(args, common);
+    // Whoever collects test reports must find the failure there, too.
+    if let Err(why) = &done
+        && args.format == Format::Junit
+        && !common.json
+    {
+        print_text(&junit_failure(&format!("{why:#}"))?)?;
+    }
+    done
+}
+
+fn compare(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
     let mut options = CheckOptions { run: common.run_options(), target_run: None, worst: args.worst };
     let case = if args.own {
         let mut written = args.case.written()?;
@@ -68,10 +83,18 @@ pub fn run(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
         print_json(&report)?;
     } else {
         let text = match args.format {
-            Format::Junit => junit(&report)?,
+            Format::Junit => junit(&report, args.skip_unreadable)?,
             _ => text(&report, args.list),
         };
         print_text(&text)?;
+    }
+    let left_out = report.images.left_out.len();
+    if report.mismatches.count == 0 && left_out > 0 && !args.skip_unreadable {
+        eprintln!(
+            "error: {left_out} of {} images cannot be read: nothing is known of them; --skip-unreadable lets the others decide",
+            report.images.count
+        );
+        return Ok(ExitCode::from(FAILED));
     }
     Ok(ExitCode::from(if report.mismatches.count == 0 { SAME } else { DIFFERENT }))
 }
@@ -191,8 +214,21 @@ fn table(out: &mut String, images: &[ImageFinding]) -> std::fmt::Result {
     Ok(())
 }
 
-/// The report as a JUnit test suite: a failed test for each image that differs, a skipped one for each left out.
-fn junit(report: &CheckReport) -> Result<String> {
+/// A JUnit test suite that says why nothing could be compared.
+pub(super) fn junit_failure(why: &str) -> Result<String> {
+    use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(why);
+    let mut suite = TestSuite::new("fixcon check");
+    suite.add_test_case(TestCase::new("comparison", status));
+    let mut out = Report::new("fixcon check");
+    out.add_test_suite(suite);
+    Ok(out.to_string()?)
+}
+
+/// The report as a JUnit test suite: a failed test for each image that differs, an error for each left out, or a skipped test where that was
+/// allowed.
+fn junit(report: &CheckReport, skip: bool) -> Result<String> {
     use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
     let mut suite = TestSuite::new(format!("{} against {}", report.target, report.source));
     for flip in &report.flips {
@@ -207,7 +243,7 @@ fn junit(report: &CheckReport) -> Result<String> {
         suite.add_test_case(TestCase::new(flip.image.clone(), status));
     }
     for left in &report.images.left_out {
-        let mut status = TestCaseStatus::skipped();
+        let mut status = if skip { TestCaseStatus::skipped() } else { TestCaseStatus::non_success(NonSuccessKind::Error) };
         status.set_message(left.why.clone());
         suite.add_test_case(TestCase::new(left.image.clone(), status));
     }

@@ -3,7 +3,7 @@
 //! The checker, the budget and the guard around the runtime stop what they can see; an allocation that fails inside the runtime
 //! aborts the process, and only another process can tell the user.
 
-use super::{Cli, Command, FAILED, Failure, FailureReport, print_json};
+use super::{Cli, Command, FAILED, Failure, FailureReport, print_json, print_text};
 use crate::run::{Limits, broken_limit};
 use anyhow::{Context, Result};
 use std::process::ExitCode;
@@ -31,6 +31,10 @@ pub fn run(cli: &Cli) -> Result<Option<ExitCode>> {
     }
     let why = broken_limit(status).unwrap_or("it was ended from outside");
     let message = format!("the work was not finished: {why}; --max-mem SIZE refuses large values before they are made");
+    let junit = matches!(&cli.command, Some(Command::Check(args)) if args.format == super::check::Format::Junit);
+    if junit && !cli.common.json {
+        print_text(&super::check::junit_failure(&message)?)?;
+    }
     if cli.common.json {
         print_json(&FailureReport { error: Failure { message, side: None, node: None, input: None } })?;
     } else {

@@ -121,12 +121,8 @@ impl Subject {
         let case = Case::new(written.clone())?;
         let path = case.target.clone();
         let model = Model::open(&path)?;
-        let resolve = |keys: Option<RecipeKeys>| keys.map(RecipeKeys::resolve).transpose();
-        let feed = match (resolve(case.target_recipe)?, resolve(case.source_recipe)?) {
-            (Some(own), _) => Feed::new(&model, Some(own)),
-            (None, Some(theirs)) => Feed::like(&model, &theirs),
-            (None, None) => Feed::new(&model, None),
-        };
+        let theirs = case.source_recipe.map(RecipeKeys::resolve).transpose()?;
+        let (feed, _) = Feed::following(&model, case.target_recipe, theirs.as_ref())?;
         let images = ImageSet::open(&case.images, None, None)?;
         let injector = Injector::new(&model, Some(first_image(&images, &feed)?))?;
         Ok(Self { path, model, case: Some((written, feed)), injector })

@@ -35,6 +35,27 @@ pub(super) fn print_text(text: &str) -> Result<()> {
     unless_closed(write())
 }
 
+/// Refuses outputs that would replace what is read, and folders that are not there: said before the work, not after it.
+pub(super) fn check_outputs<'a>(outputs: impl IntoIterator<Item = &'a Path>, inputs: &[&Path]) -> Result<()> {
+    let place = |p: &Path| p.canonicalize().ok();
+    let read: Vec<_> = inputs.iter().filter_map(|p| place(p)).collect();
+    let mut seen: Vec<&Path> = Vec::new();
+    for path in outputs {
+        if place(path).is_some_and(|p| read.contains(&p)) {
+            bail!("{}: is read by this very command, and is not replaced; name another file", path.display());
+        }
+        if seen.contains(&path) {
+            bail!("{}: is named for two outputs", path.display());
+        }
+        seen.push(path);
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            bail!("{}: there is no folder {}; make it first", path.display(), folder.display());
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file so that it is there whole or not at all.
 pub(super) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<()> {
     if path.exists() && !force {

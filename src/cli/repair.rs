@@ -1,6 +1,6 @@
 //! `fixcon repair`: mends a target without a person, as far as a policy allows.
 
-use super::output::write_file;
+use super::output::{check_outputs, write_file};
 use super::progress::Bar;
 use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{By, Recorder};
@@ -65,6 +65,9 @@ pub struct RepairArgs {
     /// Rounds of looking and mending
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub rounds: usize,
+    /// Go on where source and target do not look like the same network
+    #[arg(long)]
+    pub unrelated: bool,
     /// How to go about it; with paper, --max-broken and --rounds mean nothing
     #[arg(long, value_enum, default_value_t = Strategy::Fixcon)]
     pub strategy: Strategy,
@@ -86,6 +89,8 @@ pub struct RepairReport {
     pub of: usize,
     /// Of the images that only verified: those that differ at the end, of how many.
     pub held_back: (usize, usize),
+    /// Images that agree, but by less than the target's lower precision moves their scores: another runtime may see another label.
+    pub uncertain: Vec<String>,
     /// Edits that were accepted, in order.
     pub accepted: Vec<AcceptedReport>,
     /// Suspects that no edit mends, or whose edit was not accepted.
@@ -128,6 +133,9 @@ pub struct LeftReport {
     pub kind: Option<&'static str>,
     /// The difference in words.
     pub words: String,
+    /// Why its edit was not accepted, where one was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// Runs the command.
@@ -141,19 +149,30 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
         raise_precision: args.raise_precision,
         broken: args.max_broken,
         rounds: args.rounds,
+        unrelated: args.unrelated,
     };
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: args.holdout };
-    let mut job = Job::open(args.case.case()?, options)?;
+    if args.holdout == 1 {
+        bail!("--holdout 1 holds every image back, and leaves none to choose edits by; 0 holds none back, 5 one in five");
+    }
+    let case = args.case.case()?;
+    let log = args.audit_log.clone().or_else(|| args.output.as_ref().map(|o| o.with_extension("fixcon.jsonl")));
+    let file = args.case.path();
+    let read: Vec<&Path> =
+        [Some(&case.source), Some(&case.target), Some(&case.images), case.labels.as_ref(), case.truth.as_ref(), file.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+    check_outputs([&args.output, &args.recipe_output, &log].into_iter().flatten().map(PathBuf::as_path), &read)?;
+    let mut job = Job::open(case, options)?;
     // What exists and is not to be replaced is said before the work, not after it.
     if let Some(path) = [&args.output, &args.recipe_output].into_iter().flatten().find(|p| !args.force && p.exists()) {
         bail!("{}: exists already; replace it with --force or name another file", path.display());
     }
-    let log = args.audit_log.clone().or_else(|| args.output.as_ref().map(|o| o.with_extension("fixcon.jsonl")));
-    let mut recorder = log
-        .as_ref()
-        .map(|path| Recorder::create(path, &job, args.case.path().as_deref(), By::Policy("flags".into()), existing))
-        .transpose()?;
+    let mut recorder =
+        log.as_ref().map(|path| Recorder::create(path, &job, file.as_deref(), By::Policy("flags".into()), existing)).transpose()?;
     let repaired = {
         let bar = Bar::new(common);
         let mut unrecorded = Unrecorded::default();
@@ -210,10 +229,12 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         flips: a.flips,
     });
     let last = repaired.rounds.last();
-    let left = last.iter().flat_map(|r| &r.findings.suspects).map(|s| LeftReport {
+    let why = |suspect: usize| last.and_then(|r| r.refused.iter().find(|(s, _)| *s == suspect)).map(|(_, why)| why.clone());
+    let left = last.iter().flat_map(|r| &r.findings.suspects).enumerate().map(|(i, s)| LeftReport {
         category: s.category.id(),
         kind: s.kind.map(crate::localize::Kind::id),
         words: s.words.clone(),
+        refused: why(i),
     });
     RepairReport {
         strategy: args.strategy,
@@ -221,6 +242,7 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         final_mismatches: repaired.left,
         of: repaired.of,
         held_back: (held.iter().filter(|i| flips.contains(i)).count(), held.len()),
+        uncertain: job.uncertain().into_iter().filter_map(|i| job.images.items().get(i).map(|item| item.name.clone())).collect(),
         accepted: accepted.collect(),
         left: left.collect(),
         output: args.output.as_ref().map(|p| p.display().to_string()),
@@ -241,6 +263,9 @@ fn text(r: &RepairReport) -> String {
     }
     for l in &r.left {
         out += &format!("  ? {:<12} {}\n", l.kind.unwrap_or(l.category), harmless(&l.words));
+        if let Some(why) = &l.refused {
+            out += &format!("                 not mended: {}\n", harmless(why));
+        }
     }
     if let (Some(path), Some(sha256)) = (&r.output, &r.sha256) {
         out += &format!("saved as {}   sha256 {}…\n", harmless(path), &sha256[..12.min(sha256.len())]);

@@ -3,7 +3,7 @@
 use super::outputs::{Comparison, Judged};
 use super::report::{CheckReport, Compared, ImageFinding, ImagesSummary, LeftOut, Mismatches, NonFiniteFinding, Summary};
 use super::{CompareError, Side};
-use crate::dataset::{Case, Criterion, DatasetError, Feed, ImageSet};
+use crate::dataset::{Case, Criterion, DatasetError, Feed, ImageSet, Sides};
 use crate::model::{Budget, Finding, Model, Severity, infer};
 use crate::run::{RunOptions, Runner, Value, Watch, both, spread};
 use std::path::Path;
@@ -37,7 +37,8 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     let (source, target) = (source?, target?);
     let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
     let (comparison, mut notes) = Comparison::new(&case.compare, &source, &target)?;
-    let (source_feed, target_feed) = feeds(case, &source, &target, &images)?;
+    let Sides { source: source_feed, target: target_feed, note } = feeds(case, &source, &target, &images)?;
+    notes.extend(note);
     let (first, mut left_out) = first_usable(&images, &source_feed, &target_feed)?;
     let target_options = options.target_run.as_ref().unwrap_or(&options.run);
     let (source_runner, target_runner) = both(
@@ -60,6 +61,7 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     if count(a) != count(b) && comparison.label_offset.is_none() {
         notes.push(comparison.lengths(a, b));
     }
+    notes.extend(images.names_remark(count(a)));
     let others: Vec<usize> = (first.index + 1..images.len()).collect();
     let rest = in_parallel(&others, one, options.run.threads_for(images.len()), watch)?;
     let offset = comparison.label_offset.unwrap_or(0);
@@ -139,20 +141,12 @@ fn ready(side: Side, model: &Model, feed: &Feed, example: &[Value], options: &Ru
 ///
 /// # Errors
 /// A recipe that contradicts itself, or none where images need one.
-pub fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<(Feed, Feed), CompareError> {
-    let resolve = |keys: &Option<crate::dataset::RecipeKeys>| keys.clone().map(|k| k.resolve()).transpose();
-    let recipe = resolve(&case.source_recipe)?;
-    if recipe.is_none() && !images.is_tensors() {
+pub fn feeds(case: &Case, source: &Model, target: &Model, images: &ImageSet) -> Result<Sides, CompareError> {
+    if case.source_recipe.is_none() && !images.is_tensors() {
         let why = "images need a recipe: give --preset NAME, or a [source.preprocess] table in a case file";
         return Err(DatasetError::Missing(why.into()).into());
     }
-    let source_feed = Feed::new(source, recipe);
-    let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
-        (Some(own), _) => Feed::new(target, Some(own)),
-        (None, Some(theirs)) => Feed::like(target, theirs),
-        (None, None) => Feed::new(target, None),
-    };
-    Ok((source_feed, target_feed))
+    Ok(Sides::of([source, target], [&case.source_recipe, &case.target_recipe])?)
 }
 
 /// The first image that can be used, with its inputs of both sides.

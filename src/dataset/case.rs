@@ -9,6 +9,9 @@ use std::path::{Component, Path, PathBuf};
 /// Bytes above which a case file is not read: it holds a page of text.
 const MAX_FILE: u64 = 1 << 20;
 
+/// What is said of a model where a case is expected.
+const A_MODEL: &str = "is a model, not a case file; without a case file say --source MODEL --target MODEL --images PATH";
+
 /// `[source]` or `[target]` of a case file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -131,11 +134,15 @@ impl CaseFile {
         if meta.is_dir() {
             return Err(bad("is a folder, not a case file".into()));
         }
+        if meta.len() > MAX_FILE && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) {
+            return Err(bad(A_MODEL.into()));
+        }
         if meta.len() > MAX_FILE {
             return Err(bad(format!("has {} bytes; a case file is a page of text", meta.len())));
         }
         let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| bad("is no UTF-8 text".into()))?;
+        let model = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+        let text = String::from_utf8(bytes).map_err(|_| bad(if model { A_MODEL.into() } else { "is no UTF-8 text".into() }))?;
         let mut case = Self::parse(&text).map_err(bad)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths =

@@ -58,7 +58,11 @@ pub fn explain_toml(error: &toml::de::Error, text: &str) -> String {
         .and_then(|s| text.get(..s.start))
         .map(|before| format!("line {}: ", before.matches('\n').count() + 1))
         .unwrap_or_default();
-    let message = error.message().lines().next().unwrap_or_default();
+    let message = match error.message().lines().next().unwrap_or_default() {
+        // The one list of fixed length that there is.
+        wrong if wrong.ends_with("an array of length 2") => "two numbers are wanted, height and width: size = [224, 224]",
+        message => message,
+    };
     let mut words = message.split('`').skip(1).step_by(2);
     let near = match (message.starts_with("unknown "), words.next()) {
         (true, Some(word)) => nearest_word(word, words).map(|n| format!("; did you mean '{n}'?")),

@@ -1,7 +1,7 @@
 //! What a model takes as input, and whether a recipe makes it.
 
 use super::DatasetError;
-use super::recipe::{AxisOrder, Element, Recipe, Resize};
+use super::recipe::{AxisOrder, Channels, Element, Recipe, RecipeKeys, Resize};
 use crate::model::Model;
 use crate::model::onnx::ValueInfoProto;
 use crate::model::onnx::tensor_proto::DataType;
@@ -148,4 +148,87 @@ impl Feed {
         }
         Self { recipe: Some(recipe), inputs }
     }
+
+    /// The target's recipe as it is written, and `theirs`, the source's. Without one of its own it follows the source; what one without a
+    /// preset does not say it takes over, which is said in words where it makes a difference.
+    ///
+    /// # Errors
+    /// An unknown preset, or values that contradict each other.
+    pub fn following(model: &Model, own: Option<RecipeKeys>, theirs: Option<&Recipe>) -> Result<(Self, Option<String>), DatasetError> {
+        Ok(match (own, theirs) {
+            (Some(own), Some(theirs)) if own.preset.is_none() => {
+                let like = Self::like(model, theirs).recipe.unwrap_or_else(|| theirs.clone());
+                let (recipe, left) = completed(own, like)?;
+                let note =
+                    format!("the target's recipe does not say {}: taken from the source's recipe and the target's input", left.join(", "));
+                (Self::new(model, Some(recipe)), (!left.is_empty()).then_some(note))
+            }
+            (Some(own), _) => (Self::new(model, Some(own.resolve()?)), None),
+            (None, Some(theirs)) => (Self::like(model, theirs), None),
+            (None, None) => (Self::new(model, None), None),
+        })
+    }
+}
+
+/// What both sides take, as a case's two recipes say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sides {
+    /// The source's.
+    pub source: Feed,
+    /// The target's.
+    pub target: Feed,
+    /// What the target's recipe leaves to the source's, in words, where that makes a difference.
+    pub note: Option<String>,
+}
+
+impl Sides {
+    /// From the models and the recipes as they are written, the source's first; see [`Feed::following`].
+    ///
+    /// # Errors
+    /// An unknown preset, or values that contradict each other.
+    pub fn of(models: [&Model; 2], recipes: [&Option<RecipeKeys>; 2]) -> Result<Self, DatasetError> {
+        let source = Feed::new(models[0], recipes[0].clone().map(RecipeKeys::resolve).transpose()?);
+        let (target, note) = Feed::following(models[1], recipes[1].clone(), source.recipe.as_ref())?;
+        Ok(Self { source, target, note })
+    }
+}
+
+/// A recipe whose missing keys are those of another one; which of them are not what they would be otherwise.
+fn completed(own: RecipeKeys, like: Recipe) -> Result<(Recipe, Vec<&'static str>), DatasetError> {
+    let channels = own.channels.unwrap_or(like.channels);
+    // One value a channel, in the order of the channels.
+    let each = |values: &[f64]| match (like.channels, channels) {
+        (a, b) if a == b => Some(values.to_vec()),
+        (Channels::Gray, _) | (_, Channels::Gray) => None,
+        _ => Some(values.iter().rev().copied().collect()),
+    };
+    let below = RecipeKeys {
+        preset: None,
+        resize: Some(like.resize),
+        size: like.size,
+        // Belongs to the way of resizing: without it, the smaller side of `size`.
+        resize_to: like.resize_to.filter(|_| own.resize.is_none()),
+        filter: Some(like.filter),
+        channels: Some(channels),
+        alpha: Some(like.alpha),
+        scale: Some(like.scale),
+        mean: each(&like.mean),
+        std: each(&like.std),
+        layout: Some(like.layout),
+        dtype: Some(like.dtype),
+    };
+    let alone = RecipeKeys { channels: Some(channels), ..own.clone() }.resolve()?;
+    let recipe = own.clone().over(below).resolve()?;
+    let left = [
+        ("resize", alone.resize != recipe.resize),
+        ("filter", alone.filter != recipe.filter),
+        ("channels", own.channels.is_none() && channels != Channels::Rgb),
+        ("alpha", alone.alpha != recipe.alpha),
+        ("scale", alone.scale.to_bits() != recipe.scale.to_bits()),
+        ("mean", alone.mean != recipe.mean),
+        ("std", alone.std != recipe.std),
+        ("layout", alone.layout != recipe.layout),
+        ("dtype", alone.dtype != recipe.dtype),
+    ];
+    Ok((recipe, left.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()))
 }

@@ -89,6 +89,11 @@ impl ImageSet {
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
     }
+    /// What is odd about the class names of a network with so many classes.
+    pub fn names_remark(&self, classes: usize) -> Option<String> {
+        let names = self.classes().map(<[String]>::len).filter(|n| *n != classes)?;
+        Some(format!("the labels file has {names} names, the source's output {classes} classes: names may stand for other classes"))
+    }
     /// Whether the images are tensors, for which there is no recipe.
     pub fn is_tensors(&self) -> bool {
         !self.arrays.is_empty()

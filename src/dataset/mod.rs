@@ -21,7 +21,7 @@ mod tensor;
 pub use self::image::{MAX_PIXELS, Picture};
 pub use case::{Case, CaseFile, CompareKeys, Criterion, ImagesKeys, Scores, SideKeys};
 pub use error::{DatasetError, explain_toml, nearest_word};
-pub use feed::{Declared, Feed};
+pub use feed::{Declared, Feed, Sides};
 pub use folder::{ImageSet, Item};
 pub use golden::{Golden, golden};
 pub use presets::{PRESETS, Preset};

@@ -70,7 +70,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
         fed.extend(feed(subject, reference, images, &h.recipe).map(|given| (i, given)));
     }
     if let [(i, given)] = &fed[..] {
-        return believed(subject, reference, &all[*i], recipe, theirs, given.clone());
+        return guessed(believed(subject, reference, &all[*i], recipe, theirs, given.clone()));
     }
     // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain, and among equals
     // with which the first fault can be explained.
@@ -82,7 +82,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
         }
     }
     match best {
-        Some((_, i, given)) => believed(subject, reference, &all[i], recipe, theirs, given.clone()),
+        Some((_, i, given)) => guessed(believed(subject, reference, &all[i], recipe, theirs, given.clone())),
         None => Chosen {
             given: from_source(subject, reference),
             recipe: None,
@@ -358,6 +358,16 @@ fn believed(subject: &Subject<'_>, _reference: &Reference<'_>, h: &Hypothesis, o
         notes.push(format!("the target takes {} where the source takes {}: its graph is made for that", own.channels, theirs.channels));
     }
     Chosen { given, recipe: Some(h.recipe.clone()), suspects, notes }
+}
+
+/// The same, where no layer of the target makes what one of the source makes: then nothing was measured.
+fn guessed(mut chosen: Chosen) -> Chosen {
+    for suspect in &mut chosen.suspects {
+        suspect.evidence = vec!["a guess: no layer near the input makes what one of the source's makes, with any recipe".into()];
+        suspect.confidence = 0.5;
+        suspect.remedies.iter_mut().for_each(|f| f.after = f32::NAN);
+    }
+    chosen
 }
 
 /// Takes over the keys of one group.

@@ -52,6 +52,21 @@ impl Evaluation {
         (0..source.labels.len()).filter(differs).collect()
     }
 
+    /// Images whose labels agree by less than the scores of the two best classes are off: rounding decides what a runtime says of them.
+    pub fn uncertain(&self, source: &Self, offset: i64) -> Vec<usize> {
+        let flips = self.flips(source, offset);
+        let rounded = |i: &usize| {
+            let (Some(Some(mine)), Some(Some(theirs))) = (self.scores.get(*i), source.scores.get(*i)) else { return false };
+            let Some(best) = label(mine) else { return false };
+            let others = mine.iter().enumerate().filter(|(c, x)| *c != best && x.is_finite());
+            let Some((second, runner_up)) = others.max_by(|a, b| a.1.total_cmp(b.1)) else { return false };
+            let there = |class: usize| usize::try_from(class as i64 - offset).ok().and_then(|c| theirs.get(c)).copied();
+            let off = |class: usize| there(class).map_or(0.0, |s| (mine[class] - s).abs());
+            mine[best] - runner_up <= off(best).max(off(second))
+        };
+        (0..self.labels.len()).filter(|i| !flips.contains(i)).filter(rounded).collect()
+    }
+
     /// Images that can be compared.
     pub fn count(&self) -> usize {
         self.labels.iter().filter(|l| l.is_some()).count()

@@ -1,11 +1,14 @@
 //! One pair of models being mended: what was accepted, and what the target is now.
 
+use super::RepairError;
 use super::checkpoint::Checkpoints;
 use super::evaluate::{Evaluation, Labelling, Ready};
-use crate::compare::{CompareError, Comparison};
-use crate::dataset::{Case, DatasetError, Feed, ImageSet, Recipe, RecipeKeys};
-use crate::localize::{Findings, Kind, LocalizeError, LocalizeOptions, Raise, Remedy, Subject, copy_keys, localize, recipe_keys};
-use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
+use super::kinship::Kinship;
+use crate::align::Precision;
+use crate::compare::Comparison;
+use crate::dataset::{Case, Feed, ImageSet, Recipe, Sides};
+use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Remedy, Subject, copy_keys, localize, recipe_keys};
+use crate::model::{Edit, Model, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch, both};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,29 +22,6 @@ pub struct JobOptions {
     pub localize: LocalizeOptions,
     /// One image in so many only verifies and is never used to choose an edit; 0 for none. Counts from 50 images on.
     pub holdout: usize,
-}
-
-/// Why a job cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RepairError {
-    /// A model that cannot be read or edited.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Images or recipes.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// Outputs that cannot be compared.
-    #[error(transparent)]
-    Compare(#[from] CompareError),
-    /// Nothing can be said of the pair.
-    #[error(transparent)]
-    Localize(#[from] LocalizeError),
-    /// The source does not run.
-    #[error("the source does not run: {0}")]
-    Source(String),
-    /// The audit log cannot be written; nothing was done.
-    #[error("{0}")]
-    Journal(String),
 }
 
 /// One edit, or a few that belong together, which brings a suspect back to the floor.
@@ -150,14 +130,10 @@ impl Job {
         images: Arc<ImageSet>,
         options: JobOptions,
     ) -> Result<Self, RepairError> {
-        let (comparison, notes) = Comparison::new(&case.compare, source.model(), target.model())?;
-        let resolve = |keys: &Option<RecipeKeys>| keys.clone().map(RecipeKeys::resolve).transpose();
-        let source_feed = Feed::new(source.model(), resolve(&case.source_recipe)?);
-        let target_feed = match (resolve(&case.target_recipe)?, &source_feed.recipe) {
-            (Some(own), _) => Feed::new(target.model(), Some(own)),
-            (None, Some(theirs)) => Feed::like(target.model(), theirs),
-            (None, None) => Feed::new(target.model(), None),
-        };
+        let (comparison, mut notes) = Comparison::new(&case.compare, source.model(), target.model())?;
+        let Sides { source: source_feed, target: target_feed, note } =
+            Sides::of([source.model(), target.model()], [&case.source_recipe, &case.target_recipe])?;
+        notes.extend(note);
         Ok(Self {
             original: target.model().clone(),
             source,
@@ -229,8 +205,24 @@ impl Job {
         self.source_labels = of_source;
         match self.source_labels.failure.take() {
             Some(why) => Err(RepairError::Source(why)),
-            None => Ok(()),
+            None => {
+                self.remark();
+                Ok(())
+            }
         }
+    }
+
+    /// What is odd about images and labels, once the source has run.
+    fn remark(&mut self) {
+        let left_out = self.source_labels.labels.iter().filter(|l| l.is_none()).count();
+        let mut new = Vec::new();
+        if left_out > 0 {
+            new.push(format!("{left_out} of {} images cannot be read and are left out: nothing is known of them", self.images.len()));
+        }
+        let classes = self.source_labels.scores.iter().flatten().next().map(|s| s.len());
+        new.extend(classes.and_then(|n| self.images.names_remark(n)));
+        new.retain(|n| !self.notes.contains(n));
+        self.notes.extend(new);
     }
 
     /// Why a strict runtime would not load the target as it is, where ours would go on.
@@ -277,6 +269,12 @@ impl Job {
     /// Images whose labels differ at present.
     pub fn flips(&self) -> Vec<usize> {
         self.target_labels.flips(&self.source_labels, self.offset())
+    }
+
+    /// Images that agree at present, but for which rounding decides; none where the target computes as exactly as the source.
+    pub fn uncertain(&self) -> Vec<usize> {
+        let less = Precision::of(&self.target) > Precision::of(&self.source);
+        if less { self.target_labels.uncertain(&self.source_labels, self.offset()) } else { Vec::new() }
     }
 
     /// How many images can be compared.
@@ -326,7 +324,15 @@ impl Job {
             outputs: (self.comparison.source.slot, self.comparison.target.slot),
             threads: self.options.run.threads_for(self.images.len()),
         };
-        Ok(localize(&subject, options, watch)?)
+        let mut findings = localize(&subject, options, watch)?;
+        let kinship = self.kinship(&findings);
+        findings.notes.extend(kinship.is_none().then(|| kinship.to_string()));
+        Ok(findings)
+    }
+
+    /// How much of both networks is alike.
+    pub(super) fn kinship(&self, findings: &Findings) -> Kinship {
+        Kinship::of(self.source.model(), self.target.model(), findings)
     }
 
     /// What can be proposed, suspect by suspect, the best edit of each first.
@@ -355,7 +361,7 @@ impl Job {
             words: remedy.words.clone(),
             nodes,
             safe: remedy.safe,
-            isolated: (before, after),
+            isolated: if after.is_nan() { (f32::NAN, f32::NAN) } else { (before, after) },
         }
     }
 
@@ -466,15 +472,27 @@ impl Job {
     /// # Errors
     /// When a later edit does not fit without this one.
     pub fn without(&self, index: usize, undone: bool) -> Result<(Arc<Network>, Feed), RepairError> {
-        let mut model = self.original.clone();
-        let mut recipe = self.original_feed.recipe.clone();
-        for (i, accepted) in self.accepted.iter().enumerate() {
-            let out = if i == index { undone } else { accepted.undone };
-            if !out {
-                model = model.apply(&accepted.proposal.edit)?.0;
-                take_over(&mut recipe, &accepted.proposal);
+        self.standing_with(|i, accepted| if i == index { !undone } else { !accepted.undone })
+    }
+
+    /// Takes accepted edits back; nothing runs.
+    pub(super) fn leave_out(&mut self, indices: &[usize]) -> Result<(), RepairError> {
+        (self.target, self.target_feed) = self.standing_with(|i, accepted| !accepted.undone && !indices.contains(&i))?;
+        for index in indices {
+            if let Some(accepted) = self.accepted.get_mut(*index) {
+                accepted.undone = true;
             }
         }
+        Ok(())
+    }
+
+    /// The target and its feed made anew from the original and those accepted edits that `stands` says.
+    fn standing_with(&self, stands: impl Fn(usize, &Accepted) -> bool) -> Result<(Arc<Network>, Feed), RepairError> {
+        let mut recipe = self.original_feed.recipe.clone();
+        let standing: Vec<&Accepted> = self.accepted.iter().enumerate().filter(|(i, a)| stands(*i, a)).map(|(_, a)| a).collect();
+        standing.iter().for_each(|a| take_over(&mut recipe, &a.proposal));
+        let edits = standing.into_iter().map(|a| a.proposal.edit.clone()).collect();
+        let model = self.original.apply(&Edit::All(edits))?.0;
         Ok((Arc::new(self.target.edited(&model)?), Feed::new(&model, recipe)))
     }
 

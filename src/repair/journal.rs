@@ -41,11 +41,11 @@ pub trait Journal {
     /// # Errors
     /// In words, when it could not be kept.
     fn applied(&mut self, number: u32, proposal: &Proposal, before: Option<&str>, after: Option<&str>) -> Result<(), String>;
-    /// An edit is taken back.
+    /// An edit is taken back, for the reason that `note` says.
     ///
     /// # Errors
     /// In words, when it could not be kept.
-    fn undone(&mut self, number: u32) -> Result<(), String>;
+    fn undone(&mut self, number: u32, note: &str) -> Result<(), String>;
 }
 
 /// Nobody is told.
@@ -71,7 +71,7 @@ impl Journal for Unrecorded {
     fn applied(&mut self, _: u32, _: &Proposal, _: Option<&str>, _: Option<&str>) -> Result<(), String> {
         Ok(())
     }
-    fn undone(&mut self, _: u32) -> Result<(), String> {
+    fn undone(&mut self, _: u32, _: &str) -> Result<(), String> {
         Ok(())
     }
 }

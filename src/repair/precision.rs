@@ -3,15 +3,18 @@
 //! Every layer loses a little, and no single one is to blame. So layers are raised together, those that lose most first and twice as
 //! many each time, until no label differs; then what turns out not to be needed is left out again, in ever smaller parts.
 
-use super::job::{Job, RepairError};
 use super::{Decision, Journal, Policy, Proposal};
+use super::{Job, RepairError};
 use crate::localize::Raise;
 use crate::run::Watch;
 
-/// Evaluations that are spent on leaving out what is not needed.
-const EVALUATIONS: usize = 32;
+/// Evaluations on all images, and attempts on the images that flipped, that are spent on leaving out what is not needed.
+const EVALUATIONS: usize = 48;
+const ATTEMPTS: usize = 96;
 /// Rounds: some edits only fit once others are made.
 const ROUNDS: usize = 3;
+/// Layers that a remark names.
+const NAMED: usize = 8;
 
 /// A job with some layers raised, and which ones.
 struct Tried {
@@ -23,24 +26,41 @@ struct Tried {
 /// Raises as few layers as bring the labels back, where that helps at all; gives remarks.
 pub(super) fn raise(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Vec<String>, RepairError> {
     let mut notes = Vec::new();
+    let before = flipped(job).len();
+    let (mut best, mut possible): (Option<Tried>, usize) = (None, 0);
     for _ in 0..ROUNDS {
-        let before = flipped(job).len();
-        if before == 0 || job.target_labels.failure.is_some() {
+        let now = best.as_ref().map_or(&*job, |b| &b.job);
+        if flipped(now).is_empty() || now.target_labels.failure.is_some() {
             break;
         }
-        let proposals: Vec<Proposal> = job.raises(watch)?.iter().map(|r| proposal(job, r)).filter(|p| policy.allows(p)).collect();
-        let Some(best) = enough(job, &proposals, watch) else { break };
-        let least = leave_out(job, best, watch);
-        if watch.cancelled() {
-            break;
+        let proposals: Vec<Proposal> = now.raises(watch)?.iter().map(|r| proposal(now, r)).filter(|p| policy.allows(p)).collect();
+        possible += proposals.len();
+        let Some(mut more) = enough(now, &proposals, watch) else { break };
+        if let Some(earlier) = best.take() {
+            more.made.splice(0..0, earlier.made);
         }
-        notes.push(format!(
-            "{} of the {} layers that round were raised to the source's precision: {before} → {} images that edits are chosen by have another label",
-            least.made.len(),
-            proposals.len(),
-            least.flips
-        ));
-        keep(job, least, journal)?;
+        best = Some(more);
+    }
+    match best {
+        Some(best) => {
+            let least = leave_out(job, best, watch);
+            if watch.cancelled() {
+                return Ok(notes);
+            }
+            let named: Vec<&str> = least.made.iter().take(NAMED).map(|p| p.words.split(';').next().unwrap_or_default()).collect();
+            notes.push(format!(
+                "of {possible} layers that round, these {} matter and compute as in the source now: {before} → {} images that edits are chosen by have another label",
+                least.made.len(),
+                least.flips
+            ));
+            let more = if least.made.len() > NAMED { format!(", and {} more", least.made.len() - NAMED) } else { String::new() };
+            notes.push(format!("layers that matter: {}{more}", named.join(", ")));
+            keep(job, least, journal)?;
+        }
+        None if before > 0 => {
+            notes.push("no layer was found that brings labels back when it alone, or with others, computes as in the source".into())
+        }
+        None => {}
     }
     if flipped(job).is_empty() && !job.flips().is_empty() {
         notes.push("an image that only verifies has another label; with --holdout 0 edits are chosen by it too".into());
@@ -89,22 +109,35 @@ fn enough(job: &Job, proposals: &[Proposal], watch: &dyn Watch) -> Option<Tried>
     best
 }
 
-/// Leaves out parts, halves first and single layers last, as long as no more labels differ without them.
+/// Leaves out parts, halves first and single layers last, as long as no more labels differ without them. A part that is needed mostly shows
+/// on the images that flipped, which are asked first.
 fn leave_out(job: &Job, best: Tried, watch: &dyn Watch) -> Tried {
     let mut best = best;
     let mut part = best.made.len() / 2;
-    let mut left = EVALUATIONS;
+    let (mut evaluations, mut attempts) = (EVALUATIONS, ATTEMPTS);
+    let asked = flipped(job);
     while part > 0 {
         // The layers that lose least first.
         let mut end = best.made.len();
-        while end > 0 && left > 0 && !watch.cancelled() {
+        while end > 0 && evaluations > 0 && attempts > 0 && !watch.cancelled() {
             let start = end.saturating_sub(part);
             let without: Vec<Proposal> = best.made.iter().take(start).chain(best.made.iter().skip(end)).cloned().collect();
-            if !without.is_empty() {
-                left -= 1;
-                best = with(job, &without, best.flips, watch).filter(|t| t.made.len() == without.len()).unwrap_or(best);
-            }
             end = start;
+            if without.is_empty() {
+                continue;
+            }
+            attempts -= 1;
+            let mut trial = job.clone();
+            if trial.take_all(&without).len() < without.len() || trial.flips_of(&asked, watch) > best.flips {
+                continue;
+            }
+            evaluations -= 1;
+            trial.reevaluate(watch);
+            let flips = flipped(&trial).len();
+            // Images that only verify choose nothing, but have a veto.
+            if trial.target_labels.failure.is_none() && flips <= best.flips && trial.flips().len() <= best.job.flips().len() {
+                best = Tried { job: trial, made: without, flips };
+            }
         }
         part /= 2;
     }

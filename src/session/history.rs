@@ -102,7 +102,7 @@ fn keep_turn(open: &mut Open, job: &mut Job, id: usize, undone: bool, (target, f
     let offer = mending.offers.iter_mut().find(|o| o.id == id).ok_or("there is no such proposal any more")?;
     let (Some(number), Some(at)) = (offer.number, offer.accepted) else { return Err("it was never accepted".into()) };
     if undone {
-        recorder.undone(number)?;
+        recorder.undone(number, "")?;
     } else {
         let (old, new) = (recipe_of(&job.target_feed), recipe_of(&feed));
         recorder.applied(number, &offer.proposal, old.as_deref(), new.as_deref())?;

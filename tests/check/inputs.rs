@@ -97,7 +97,7 @@ fn an_unknown_key_names_the_nearest_known_one_and_its_line() {
 }
 
 #[test]
-fn an_unreadable_image_is_named_and_left_out() {
+fn an_unreadable_image_is_named_and_is_no_success() {
     let dir = tempfile::tempdir().unwrap();
     let images = dir.path().join("images");
     some_images(&images, 2);
@@ -105,7 +105,11 @@ fn an_unreadable_image_is_named_and_left_out() {
     fs::write(images.join("b_empty.jpg"), b"").unwrap();
     let path = images.display().to_string();
     let (code, out) = json(&["check", &sample("8-mobilenet-clean-torch"), "--images", &path]);
-    assert_eq!((code, &out["mismatches"]["of"], &out["images"]["count"]), (0, &2.into(), &4.into()));
+    assert_eq!((code, &out["mismatches"]["of"], &out["images"]["count"]), (2, &2.into(), &4.into()));
+    let (code, text, err) = run(&["check", &sample("8-mobilenet-clean-torch"), "--images", &path, "--format", "junit"]);
+    assert!(code == 2 && text.matches("<error").count() == 2 && err.contains("2 of 4 images cannot be read"), "{text}{err}");
+    let (code, text, _) = run(&["check", &sample("8-mobilenet-clean-torch"), "--images", &path, "--format", "junit", "--skip-unreadable"]);
+    assert!(code == 0 && text.matches("<skipped").count() == 2, "{text}");
     let left: Vec<_> = out["images"]["left_out"].as_array().unwrap().iter().map(|l| l["image"].as_str().unwrap().to_string()).collect();
     assert_eq!(left, ["a_broken.png", "b_empty.jpg"]);
     fs::remove_file(images.join("p000.png")).unwrap();
@@ -178,4 +182,46 @@ fn outputs_are_asked_for_by_name() {
     assert_eq!(code, 1);
     let notes = out["notes"].to_string();
     assert!(notes.contains("less one") && notes.contains("--label-offset 0"), "{notes}");
+}
+
+#[test]
+fn a_recipe_in_part_is_completed_from_the_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = root().join("sample_models");
+    let text = fs::read_to_string(base.join("cases/7-resnet-clean-tensorflow/case.toml")).unwrap();
+    let (before, after) = text.split_once("[target.preprocess]").unwrap();
+    let after = &after[after.find("[images]").unwrap()..];
+    let target = base.join("cases/7-resnet-clean-tensorflow/target.onnx");
+    for (table, flips, noted) in [
+        ("filter = \"bilinear\"", 0, true),
+        ("scale = 3.0", 1, true),
+        ("preset = \"torchvision-imagenet\"\nresize = \"squash\"\nsize = [32, 32]\nlayout = \"nhwc\"", 1, false),
+    ] {
+        let text = format!("{before}[target.preprocess]\n{table}\n{after}")
+            .replace("../../", &format!("{}/", base.display()))
+            .replace("\"target.onnx\"", &format!("{target:?}"))
+            .replace("labels = \"labels.txt\"", "");
+        let (code, out) = json(&["check", &case_file(dir.path(), &text)]);
+        assert_eq!(code, flips, "{table}: {out}");
+        let notes = out["notes"].to_string();
+        assert_eq!(notes.contains("does not say channels, mean, layout"), noted, "{notes}");
+        assert_eq!(notes.contains("taken from the source's recipe"), noted, "{notes}");
+    }
+}
+
+#[test]
+fn what_is_odd_is_said_in_words_that_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, err) = run(&["check", "sample_models/models/mobilenet.onnx"]);
+    assert!(code == 2 && err.contains("is a model, not a case file") && err.contains("--source MODEL"), "{err}");
+    let (code, _, err) = run(&["check", &case_file(dir.path(), "[source.preprocess]\nsize = [32]\n")]);
+    assert!(code == 2 && err.contains("line 2") && err.contains("height and width"), "{err}");
+    let (code, _, err) = run(&["repair", "--yes", "--holdout", "1", &sample("1-mobilenet-pads")]);
+    assert!(code == 2 && err.contains("--holdout 1 holds every image back"), "{err}");
+    let labels = dir.path().join("few.txt");
+    fs::write(&labels, "cat\ndog\n").unwrap();
+    let (_, text, _) = run(&["check", &sample("1-mobilenet-pads"), "--labels", &labels.display().to_string()]);
+    assert!(text.contains("the labels file has 2 names, the source's output 10 classes"), "{text}");
+    let (code, text, _) = run(&["check", "--format", "junit", "--source", "nowhere.onnx", &sample("1-mobilenet-pads")]);
+    assert!(code == 2 && text.contains("<error message=\"source: nowhere.onnx"), "{text}");
 }

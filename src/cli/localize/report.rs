@@ -66,6 +66,8 @@ pub struct SuspectReport {
     pub significant: Option<f32>,
     /// Edits that mend it, in words, the smallest first.
     pub edits: Vec<String>,
+    /// The same edits as they are made.
+    pub changes: Vec<String>,
     /// Reports of converters' faults that look like it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<KnownBug>,
@@ -94,6 +96,16 @@ pub struct RegionReport {
     pub why: Option<String>,
 }
 
+/// An edit as it is made; of the last resort, what it comes to.
+fn change(remedy: &crate::localize::Remedy) -> String {
+    let text = remedy.edit.to_string();
+    match (text.is_empty(), remedy.safe) {
+        (true, _) => "change the recipe".into(),
+        (_, false) => "put the source's nodes in their place".into(),
+        _ => text,
+    }
+}
+
 /// All that was found, with names in place of ids.
 pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
     let (target, source) = (job.target.model(), job.source.model());
@@ -114,6 +126,7 @@ pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
         splice: s.splice,
         significant: s.region.and_then(share),
         edits: s.remedies.iter().map(|f| f.remedy.words.clone()).collect(),
+        changes: s.remedies.iter().map(|f| change(&f.remedy)).collect(),
         known: s.kind.map(|k| known_of(target, &s.target_nodes, k)).unwrap_or_default(),
     };
     let region = |(i, r): (usize, &crate::align::Region)| RegionReport {

@@ -120,8 +120,10 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         if !s.equivalents.is_empty() {
             writeln!(out, "   as well  {}", s.equivalents.join(", "))?;
         }
-        for edit in s.edits.iter().take(3) {
-            writeln!(out, "   mend     {}", harmless(edit))?;
+        for (edit, change) in s.edits.iter().zip(&s.changes).take(3) {
+            // What is wrong was said already; another edit says what it would change.
+            let words = if *edit == s.words { change } else { edit };
+            writeln!(out, "   mend     {}", harmless(words))?;
         }
         for known in &s.known {
             writeln!(out, "   known    {}: {}", known.issue, known.what)?;

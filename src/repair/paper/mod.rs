@@ -25,8 +25,8 @@ mod params;
 mod probe;
 
 use super::decide::{Policy, Repaired};
-use super::job::{Job, RepairError};
 use super::{Decision, Journal, Proposal};
+use super::{Job, RepairError};
 use crate::dataset::Recipe;
 use crate::localize::Kind;
 use crate::model::onnx::tensor_proto::DataType;
