@@ -18,6 +18,7 @@ pub(super) fn rewrite(node: &NodeProto, opset: i64) -> Result<Option<Vec<NodePro
             let k = out.integers(&[node.int("k").ok_or_else(|| lacks(node, "k"))?]);
             out.last("TopK", &[node.input_at(0), &k], &["k"]);
         }
+        ("", "BatchNormalization") if node.int("training_mode") == Some(1) => out.training_norm(opset),
         ("", "Attention") if !node.input_at(3).is_empty() => {
             let mask = out.add("Mask", &[node.input_at(3)], vec![]);
             out.nodes.last_mut().expect("just added").domain = Some("fixcon".into());
@@ -136,6 +137,44 @@ impl<'a> Rewriting<'a> {
         self.finish("Resize", &[node.input_at(0), "", &scales], attributes);
         self.nodes.last_mut().expect("just added").domain = Some("fixcon".into());
         Ok(())
+    }
+
+    /// A batch norm by the statistics of what it is given (ScaledStdConv exports one over its weights), with the running ones it may be asked for.
+    fn training_norm(&mut self, opset: i64) {
+        let node = self.node;
+        let (x, scale, shift) = (node.input_at(0), node.input_at(1), node.input_at(2));
+        let mean_over = |this: &mut Self, value: &str| {
+            let keep = AttributeProto::of_int("keepdims", 1);
+            if opset < 18 {
+                return this.add("ReduceMean", &[value], vec![AttributeProto::of_ints("axes", &[0, 2]), keep]);
+            }
+            let axes = this.integers(&[0, 2]);
+            this.add("ReduceMean", &[value, &axes], vec![keep])
+        };
+        let (flat, row, line) = (self.integers(&[0, 0, -1]), self.integers(&[1, -1, 1]), self.integers(&[-1]));
+        let values = self.add("Reshape", &[x, &flat], vec![]);
+        let mean = mean_over(self, &values);
+        let centred = self.add("Sub", &[&values, &mean], vec![]);
+        let squares = self.add("Mul", &[&centred, &centred], vec![]);
+        let variance = mean_over(self, &squares);
+        let epsilon = self.number(node.float("epsilon").unwrap_or(1e-5));
+        let above = self.add("Add", &[&variance, &epsilon], vec![]);
+        let deviation = self.add("Sqrt", &[&above], vec![]);
+        let normal = self.add("Div", &[&centred, &deviation], vec![]);
+        let (scale, shift) = (self.add("Reshape", &[scale, &row], vec![]), self.add("Reshape", &[shift, &row], vec![]));
+        let scaled = self.add("Mul", &[&normal, &scale], vec![]);
+        let shifted = self.add("Add", &[&scaled, &shift], vec![]);
+        let shape = self.add("Shape", &[x], vec![]);
+        let momentum = node.float("momentum").unwrap_or(0.9);
+        for (slot, now) in [(1, mean), (2, variance)] {
+            let Some(output) = node.output.get(slot).filter(|o| !o.is_empty()) else { continue };
+            let (old, new) = (self.number(momentum), self.number(1.0 - momentum));
+            let now = self.add("Reshape", &[&now, &line], vec![]);
+            let (old, new) = (self.add("Mul", &[node.input_at(slot + 2), &old], vec![]), self.add("Mul", &[&now, &new], vec![]));
+            self.push("Add", &[&old, &new], vec![output.clone()], vec![]);
+        }
+        let output = node.output.first().cloned().unwrap_or_default();
+        self.push("Reshape", &[&shifted, &shape], vec![output], vec![]);
     }
 
     /// An operator of onnxruntime's own domain; false when it is run as it is, or not at all.

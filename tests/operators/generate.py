@@ -618,6 +618,10 @@ def graphs():
     graph("nan-through-conv-clip", {"x": nan}, [("Conv", "x w", "c", pads), ("Clip", "c zero six", "y", {})], some("w", "zero", "six"))
     graph("nan-through-depthwise-relu", {"x": nan}, [("Conv", "x dw", "c", pads | {"group": 2}), ("Relu", "c", "y", {})], some("dw"))
     graph("nan-through-linear-relu", {"x": np.where(np.arange(42).reshape(1, 7, 6) == 9, np.nan, r(1, 7, 6)).astype(f32)}, [("MatMul", "x w", "m", {}), ("Relu", "m", "y", {})], {"w": r(6, 5)})
+    for opset, shape in ((15, (2, 3, 4, 5)), (18, (2, 3, 4, 5)), (15, (6, 3))):
+        norm = [K(r(3)), K(r(3)), K(r(3)), K(r(3, lo=0.5))]
+        case("BatchNormalization", opset, [r(*shape), *norm], tag=f"trained-{len(shape)}d", training_mode=1)
+        case("BatchNormalization", opset, [r(*shape), *norm], outs=3, tag=f"trained-{len(shape)}d", training_mode=1, momentum=0.7)
 
 
 def build(op, opset, inputs, outs, domain, attrs):

@@ -79,7 +79,6 @@ struct BatchNorm {
 
 pub(super) fn batch_normalization(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     ensure!(node.integer("spatial").unwrap_or(1) == 1, "BatchNormalization with spatial = 0 is not supported");
-    ensure!(node.integer("training_mode").unwrap_or(0) == 0, "BatchNormalization in training mode is not supported");
     ensure!(node.output.iter().filter(|o| !o.is_empty()).count() == 1, "BatchNormalization with statistics as outputs is not supported");
     Ok((expand(BatchNorm { epsilon: node.number("epsilon").unwrap_or(1e-5) }), vec![]))
 }
