@@ -62,7 +62,7 @@ def main():
                     print(f"{report.name} {width} {theme}: {'ok' if well else 'BAD'} {json.dumps(seen)}")
                     if args.shots:
                         args.shots.mkdir(parents=True, exist_ok=True)
-                        height = min(seen["height"], 6000)
+                        height = min(seen["height"], 16000)
                         shell = pathlib.Path(folder, "shot.html")
                         shell.write_text(
                             f'<style>body{{margin:0}}iframe{{border:0;display:block;width:{width}px;height:{height}px}}</style>'

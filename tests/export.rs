@@ -62,6 +62,24 @@ fn a_reproducer_is_small_whole_and_shows_the_fault() {
 }
 
 #[test]
+fn a_value_that_nothing_makes_is_the_fault_and_stays_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = root().join("cases/8-mobilenet-clean-torch");
+    let mut model = ModelProto::decode(&*fs::read(case.join("target.onnx")).unwrap()).unwrap();
+    let nodes = &mut model.graph.as_mut().unwrap().node;
+    let at = nodes.iter().rposition(|n| n.op_type() == "Conv").unwrap();
+    nodes[at].input[0].push_str("_absent");
+    let absent = nodes[at].input[0].clone();
+    fs::write(dir.path().join("target.onnx"), model.encode_to_vec()).unwrap();
+    let (target, folder) = (dir.path().join("target.onnx"), dir.path().join("r"));
+    let (code, said) = export("8-mobilenet-clean-torch", &folder, &["--target", target.to_str().unwrap()]);
+    assert_eq!((code, said["shows"].as_str()), (Some(0), Some("fails")), "{said}");
+    let cut = ModelProto::decode(&*fs::read(folder.join("model.onnx")).unwrap()).unwrap().graph.unwrap();
+    assert!(cut.node.iter().any(|n| n.input.contains(&absent)), "the node reads it");
+    assert!(cut.input.iter().all(|i| i.name() != absent), "and nothing gives it");
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let (code, said) = export("8-mobilenet-clean-torch", dir.path(), &[]);

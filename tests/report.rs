@@ -73,6 +73,8 @@ fn a_repair_with_two_edits_is_told_in_every_form() {
 
     let html = report(dir.path(), "html");
     assert!(html.matches("<img src=\"data:image/").count() == pictures && html.contains("43 → 0 of 100 images"));
+    // A report of the same fault elsewhere is named once, not beside the edit and again beside its suspect.
+    assert_eq!(html.matches("onnx/onnx#2677</a>").count() + html.matches("onnx&#x2f;onnx#2677</a>").count(), 1);
     assert!(html.contains("class=\"faulty\"") && html.contains("class=\"added\"") && html.contains("class=\"removed\""));
     stands_alone(&html);
 
@@ -135,7 +137,11 @@ fn a_recipe_is_told_as_a_diff() {
     assert_eq!(edit["category"], "PP");
     assert!(edit["diff"].as_array().unwrap().iter().any(|l| l.get("added").is_some()), "{edit}");
     assert_ne!(r["recipe_before"], r["recipe_after"]);
-    assert!(report(dir.path(), "html").contains("recipe with the edits"));
+    let (html, markdown) = (report(dir.path(), "html"), report(dir.path(), "markdown"));
+    assert!(html.contains("recipe with the edits"));
+    // The input as a whole has no region of its own: no error of one and no node is spoken of.
+    assert!(!html.contains("inf \u{2192}") && !html.contains("<dt>target</dt><dd></dd>"));
+    assert!(!markdown.contains(" inf"), "{markdown}");
 }
 
 #[test]

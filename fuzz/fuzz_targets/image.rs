@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fixcon::dataset::{Alpha, Picture, RecipeKeys, tensor};
+use fixcon::dataset::{Alpha, Picture, RecipeKeys, shaped, tensor};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -14,7 +14,8 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(picture.rgb.len(), picture.width * picture.height * 3);
                 let keys = RecipeKeys { size: Some([8, 8]), ..RecipeKeys::default() };
                 let recipe = keys.resolve().expect("a size is enough");
-                let value = tensor(&picture, &recipe).expect("a sound picture and a sound recipe");
+                let cut = shaped(&picture, &recipe.geometry()).expect("a sound picture and a sound recipe");
+                let value = tensor(&cut, &recipe).expect("a sound picture and a sound recipe");
                 assert_eq!(value.shape(), recipe.shape([8, 8]));
             }
         }

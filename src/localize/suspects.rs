@@ -228,7 +228,11 @@ pub(crate) fn figure(error: f32) -> String {
     if !error.is_finite() {
         return "∞".into();
     }
-    if error >= 0.01 { format!("{error:.2}") } else { format!("{error:.1e}") }
+    match error {
+        0.0 => "0".into(),
+        e if e >= 0.01 => format!("{e:.2}"),
+        e => format!("{e:.1e}"),
+    }
 }
 
 fn likely(a: &Alignment<'_>, ops: &[OpId]) -> Category {

@@ -181,7 +181,9 @@ fn edits(out: &mut String, r: &Report) -> Result {
         writeln!(out, "### {} {} {}\n", e.proposal, kind(e), plain(&e.words))?;
         let mut facts = vec![standing(e.standing).to_string()];
         facts.extend(flips(e).map(|f| format!("flips {f}")));
-        facts.extend(e.evidence.error.map(|(a, b)| format!("isolated error {a} \u{2192} {b}")));
+        // A recipe, or what does not run, has no error to begin with.
+        let measured = e.evidence.error.filter(|(before, _)| before.0.is_finite());
+        facts.extend(measured.map(|(a, b)| format!("isolated error {a} \u{2192} {b}")));
         facts.extend((!e.safe).then(|| "not local or not exact".to_string()));
         writeln!(out, "{}\n", facts.join("; "))?;
         if !e.diff.is_empty() {
@@ -209,10 +211,14 @@ fn suspects(out: &mut String, r: &Report) -> Result {
     writeln!(out, "## Suspects\n\n| | kind | what | target | isolated error | evidence |\n|---|---|---|---|---|---|")?;
     for s in shown {
         let mut evidence: Vec<String> = s.evidence.iter().map(|e| plain(e)).collect();
-        evidence.extend(s.splice.map(|(n, of)| format!("{n} of {of} flipped images come right when this place alone is right")));
+        evidence.extend(
+            s.splice
+                .map(|(n, of)| format!("{n} of {of} flipped images come right with the source's values put in right behind this place")),
+        );
         let state = if s.standing == SuspectStanding::Mended { "mended" } else { "left" };
         let name = s.kind.unwrap_or(s.category);
-        writeln!(out, "| {state} | {name} | {} | {} | {} | {} |", plain(&s.words), nodes(&s.target_nodes), s.error, evidence.join("; "))?;
+        let error = if s.error.0.is_finite() { s.error.to_string() } else { "\u{2013}".into() };
+        writeln!(out, "| {state} | {name} | {} | {} | {error} | {} |", plain(&s.words), nodes(&s.target_nodes), evidence.join("; "))?;
     }
     writeln!(out)
 }

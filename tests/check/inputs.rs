@@ -58,6 +58,7 @@ fn what_is_missing_is_named_with_its_flag() {
         (vec!["check", "--source", "a.onnx"], "--target"),
         (vec!["check", "--source", "a.onnx", "--target", "b.onnx"], "--images"),
         (vec!["check", "no/such/case.toml"], "no/such/case.toml"),
+        (vec!["check", "sample_models/models/vit.onnx"], "--source"),
         (
             vec![
                 "check",

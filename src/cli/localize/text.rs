@@ -112,7 +112,7 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
         }
         writeln!(out, "   evidence {}", harmless(&s.evidence.join("; ")))?;
         if let Some((cured, of)) = s.splice {
-            writeln!(out, "   splice   {cured} of {of} flipped images come right when this place alone is right")?;
+            writeln!(out, "   splice   {cured} of {of} flipped images come right with the source's values put in right behind this place")?;
         }
         if s.significant.is_some() {
             writeln!(out, "   ranking  {} of its elements tell flipped from agreeing images", percent(s.significant))?;

@@ -237,8 +237,12 @@ impl<'a> Part<'a> {
             // The recipe is at fault: its own tensor shows it. Elsewhere the source's values single the region out.
             let recipe = matches!(self.suspect.category, Category::PP | Category::ID) && self.suspect.region.is_none();
             let value = if recipe { whole.or(given) } else { given.or(whole) };
-            let name = || job.target.model().index().name(*v).to_string();
-            inputs.push((*v, value.ok_or_else(|| none(format!("'{}' has no partner in the source", name())))?));
+            match value {
+                Some(value) => inputs.push((*v, value)),
+                // What nothing makes stays open: that it is read is the fault.
+                None if slot.is_none() && job.target.producer(*v).is_none() => {}
+                None => return Err(none(format!("'{}' has no partner in the source", job.target.model().index().name(*v)))),
+            }
         }
         let outputs = self.outputs(&reference, laid);
         let model = cut(&job.target, &self.ops, &inputs, &outputs).map_err(ReproducerError::Cut)?;
