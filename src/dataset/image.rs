@@ -8,6 +8,7 @@ use super::DatasetError;
 use super::jpeg;
 use super::recipe::Alpha;
 use super::resize::Window;
+use crate::run::caught;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::Cursor;
@@ -88,8 +89,7 @@ impl Picture {
             return Err("the file is empty".into());
         }
         // Decoders of foreign bytes: a panic in one of them must not end the program.
-        let work = std::panic::AssertUnwindSafe(|| decode(bytes, alpha));
-        std::panic::catch_unwind(work).unwrap_or_else(|_| Err("the decoder gave up on it".into()))
+        caught(|| decode(bytes, alpha)).unwrap_or_else(|_| Err("the decoder gave up on it".into()))
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn minimise(job: &mut Job, journal: &mut dyn Journal, watch: &dyn Wat
         work.drop_harmful(*index)?;
     }
     // What was brought to the floor by an exact edit was at fault; the others may be there for nothing.
-    let doubt = |i: &usize| work.job.accepted.get(*i).is_some_and(|a| !a.undone && !(a.proposal.safe && a.proposal.isolated.1.is_finite()));
+    let doubt =
+        |i: &usize| work.job.accepted.get(*i).is_some_and(|a| !a.undone && (!a.proposal.safe || !a.proposal.isolated.1.is_finite()));
     let doubtful: Vec<usize> = standing.iter().copied().filter(doubt).collect();
     work.halve(&doubtful)
 }
@@ -101,5 +102,59 @@ impl Work<'_> {
         let (first, second) = indices.split_at(indices.len() / 2);
         self.halve(first)?;
         self.halve(second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::accept::together;
+    use super::super::{JobOptions, Proposal, Unrecorded};
+    use super::*;
+    use crate::dataset::Case;
+    use crate::localize::Kind;
+    use crate::model::{Edit, Existing, Model};
+    use crate::run::{Unwatched, Value};
+    use std::path::Path;
+
+    /// A tensor of the model with all values times a factor.
+    fn times(model: &Model, name: &str, factor: f32) -> Edit {
+        let tensor = model.initializer(name).unwrap();
+        let value = Value::from_proto(model, tensor).unwrap();
+        let values = value.to_f32().iter().map(|x| x * factor).collect();
+        Edit::ReplaceInitializer { tensor: Value::from_f32(value.shape(), values).to_proto(name) }
+    }
+
+    fn proposal(edit: Edit, safe: bool) -> Proposal {
+        let isolated = (1.0, 0.0);
+        Proposal { suspect: 0, kind: Kind::WbValues, edit, recipe: None, words: String::new(), nodes: Vec::new(), safe, isolated }
+    }
+
+    #[test]
+    fn of_many_edits_those_that_do_harm_or_nothing_are_taken_back() {
+        let mut case =
+            Case::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/cases/8-mobilenet-clean-torch/case.toml")).unwrap();
+        let right = Model::open(&case.target).unwrap();
+        let weights: Vec<String> =
+            right.initializers().filter(|t| t.dims.len() == 4).map(|t| t.name().to_string()).take(MANY + 3).collect();
+        let (wrong, rest) = weights.split_at(MANY + 1);
+        let target = right.apply(&Edit::All(wrong.iter().map(|w| times(&right, w, 1.4)).collect())).unwrap().0;
+        let folder = tempfile::tempdir().unwrap();
+        case.target = folder.path().join("target.onnx");
+        target.save(&case.target, Existing::Refuse).unwrap();
+        let mut job = Job::open(case, JobOptions::default()).unwrap();
+        job.evaluate(&Unwatched).unwrap();
+        let mut lot: Vec<Proposal> = wrong.iter().map(|w| proposal(times(&right, w, 1.0), true)).collect();
+        // One that breaks images, and one that does nothing.
+        lot.insert(4, proposal(times(&right, &rest[0], 1.3), true));
+        lot.push(proposal(times(&right, &rest[1], 1.0), false));
+        let before = job.flips().len();
+        let mut nobody = Unrecorded::default();
+        assert_eq!(together(&mut job, &lot, true, &mut nobody, &Unwatched).unwrap(), lot.len());
+        let broken = job.flips().len();
+        assert!(0 < broken && broken < before, "{before} → {broken}");
+        minimise(&mut job, &mut nobody, &Unwatched).unwrap();
+        assert_eq!(job.flips().len(), 0);
+        let undone: Vec<usize> = (0..job.accepted.len()).filter(|i| job.accepted[*i].undone).collect();
+        assert_eq!(undone, [4, lot.len() - 1]);
     }
 }

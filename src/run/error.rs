@@ -77,13 +77,18 @@ impl Drop for Guard {
     }
 }
 
-/// Runs foreign code that may panic on strange models.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
+/// Runs foreign code that may panic on strange files. Nothing is printed; the first line of what it said is the error.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _guard = Guard::enter();
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(RunError::new(format!("the runtime gave up: {}", text.unwrap_or("no reason given").lines().next().unwrap_or_default())))
+        text.unwrap_or("no reason given").lines().next().unwrap_or_default().to_string()
     })
+}
+
+/// The same of the runtime.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
+    caught(work).unwrap_or_else(|why| Err(RunError::new(format!("the runtime gave up: {why}"))))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod value;
 mod watch;
 
 pub use budget::DEFAULT as DEFAULT_MAX_MEM;
-pub use error::{RunError, panic_is_expected};
+pub use error::{RunError, caught, panic_is_expected};
 pub use evaluator::{Evaluator, Input, Kernel};
 pub use limits::{Limits, broken_limit};
 pub use network::{Network, Op, OpId, Origin};

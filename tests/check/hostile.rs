@@ -1,6 +1,6 @@
 //! Damaged images, case files and tensor files: errors, never a panic.
 
-use super::root;
+use super::{root, run};
 use fixcon::dataset::{Alpha, CaseFile, ImageSet, Picture, RecipeKeys};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -131,4 +131,16 @@ fn damaged_tensor_files_are_errors() {
     for _ in 0..20 {
         let _ = open("a.npz", &damage(&npz, &mut rng));
     }
+}
+
+/// A palette of four bytes makes the png crate panic; found by fuzzing.
+#[test]
+fn a_decoder_that_panics_is_an_image_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("odd.png"), include_bytes!("odd_palette.png")).unwrap();
+    let model = "sample_models/models/mobilenet.onnx";
+    let images = folder.path().to_str().unwrap();
+    let (code, _, err) = run(&["check", "--source", model, "--target", model, "--images", images, "--preset", "clip"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("odd.png") && err.contains("the decoder gave up on it") && !err.contains("panicked"), "{err}");
 }
