@@ -128,7 +128,7 @@ fn svg(buffer: &Buffer, light: bool) -> String {
     let (w, h) = (f32::from(buffer.area.width) * WIDTH, f32::from(buffer.area.height) * HEIGHT);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w:.0} {h:.0}\" width=\"{w:.0}\" height=\"{h:.0}\" \
-         font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\" font-size=\"14\" xml:space=\"preserve\">\n\
+         font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\" font-size=\"14\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"{ground}\"/>\n"
     );
     for y in 0..buffer.area.height {
@@ -195,7 +195,8 @@ fn texts(out: &mut String, row: &[&Cell], y: u16, ground: &str, ink: &str) {
         if first.1.contains(Modifier::UNDERLINED) {
             extra.push_str(" text-decoration=\"underline\"");
         }
-        let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        // Renderers differ in whether spaces collapse.
+        let escaped = text.replace(' ', "\u{a0}").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let _ = writeln!(
             out,
             "<text x=\"{:.1}\" y=\"{base:.1}\" fill=\"{}\" textLength=\"{:.1}\" lengthAdjust=\"spacingAndGlyphs\"{extra}>{escaped}</text>",
