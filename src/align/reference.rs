@@ -52,7 +52,7 @@ impl<'a> Reference<'a> {
     /// Runs the source, node by node, on each image (one list of inputs an image).
     ///
     /// # Errors
-    /// The first node that does not run.
+    /// The first node that does not run, or at which the values of an image have more bytes than the network's limit allows.
     pub fn new(network: &'a Network, images: &[Vec<Value>]) -> Result<Self, RunError> {
         let count = network.model().index().value_count();
         let mut out = Self {
@@ -70,6 +70,7 @@ impl<'a> Reference<'a> {
             let inputs: Vec<Value> = images.iter().filter_map(|x| x.get(slot).cloned()).collect();
             out.add(*v, inputs, -1, *v, &[]);
         }
+        let mut bytes: Vec<u64> = images.iter().map(|inputs| inputs.iter().map(|v| v.bytes().len() as u64).sum()).collect();
         for id in network.op_ids() {
             let op = network.op(id);
             let mut made: Vec<Vec<Value>> = Vec::new();
@@ -80,6 +81,12 @@ impl<'a> Reference<'a> {
                     Err(_) if !op.live => break,
                     Err(why) => return Err(why),
                 };
+                bytes[image] += results.iter().map(|v| v.bytes().len() as u64).sum::<u64>();
+                if bytes[image] > network.limit() {
+                    let why =
+                        format!("the values of one image down to here have {} bytes; --max-mem allows {}", bytes[image], network.limit());
+                    return Err(RunError::new(why).at(network.label(id)));
+                }
                 for (slot, value) in results.into_iter().enumerate() {
                     if made.len() <= slot {
                         made.push(Vec::new());

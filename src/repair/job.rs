@@ -113,7 +113,9 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, or a recipe does not fit the source.
     pub fn open(case: Case, options: JobOptions) -> Result<Self, RepairError> {
-        let network = |path: &Path| -> Result<Arc<Network>, RepairError> { Ok(Arc::new(Network::new(&Model::open(path)?.inlined()?)?)) };
+        let network = |path: &Path| -> Result<Arc<Network>, RepairError> {
+            Ok(Arc::new(Network::limited(&Model::open(path)?.inlined()?, options.run.max_mem)?))
+        };
         let (source, target) = both(options.run.threads_for(2), || network(&case.source), || network(&case.target));
         let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
         Self::of(case, source?, target?, Arc::new(images), options)

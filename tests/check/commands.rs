@@ -167,3 +167,11 @@ fn who_stops_reading_gets_the_same_exit_code() {
         assert_eq!(child.wait().unwrap().code(), Some(1), "{format:?}");
     }
 }
+
+#[test]
+fn localize_keeps_no_more_values_than_max_mem_allows() {
+    let case = sample("1-mobilenet-pads");
+    let (code, _, err) = run(&["localize", &case, "--max-mem", "200K"]);
+    assert!(code == 2 && err.contains("the source does not run: node '") && err.contains("--max-mem allows 20"), "{err}");
+    assert_eq!(run(&["localize", &case, "--max-mem", "20M"]).0, 1);
+}
