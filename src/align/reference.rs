@@ -74,17 +74,16 @@ impl<'a> Reference<'a> {
         for id in network.op_ids() {
             let op = network.op(id);
             let mut made: Vec<Vec<Value>> = Vec::new();
-            for image in 0..images.len() {
+            for (image, bytes) in bytes.iter_mut().enumerate() {
                 let results = match network.eval(id, |v| out.values[v.0 as usize].as_ref().and_then(|x| x.get(image))) {
                     Ok(results) => results,
                     // What nothing reads may fail.
                     Err(_) if !op.live => break,
                     Err(why) => return Err(why),
                 };
-                bytes[image] += results.iter().map(|v| v.bytes().len() as u64).sum::<u64>();
-                if bytes[image] > network.limit() {
-                    let why =
-                        format!("the values of one image down to here have {} bytes; --max-mem allows {}", bytes[image], network.limit());
+                *bytes += results.iter().map(|v| v.bytes().len() as u64).sum::<u64>();
+                if *bytes > network.limit() {
+                    let why = format!("the values of one image down to here have {bytes} bytes; --max-mem allows {}", network.limit());
                     return Err(RunError::new(why).at(network.label(id)));
                 }
                 for (slot, value) in results.into_iter().enumerate() {

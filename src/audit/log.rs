@@ -3,7 +3,7 @@
 use super::chain::{Chain, START};
 use super::side::SideFiles;
 use super::{AuditError, Change, Event, ModelDigest, Opened, Saved, State, canonical, folder, near, sync_folder};
-use crate::model::{Edit, Existing, Model};
+use crate::model::{Edit, Existing, Model, temporary};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fs::{File, TryLockError};
@@ -68,11 +68,7 @@ impl Log {
         let mut line = String::new();
         let last_hash = write_record(path, &mut line, 1, START, &event)?;
 
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".fixcon-").suffix(".tmp");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder(path)).map_err(io)?;
+        let file = temporary(folder(path)).map_err(io)?;
         lock(path, file.as_file())?;
         file.as_file().write_all(line.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
         let file = match existing {

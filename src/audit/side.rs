@@ -2,7 +2,7 @@
 
 use super::digest::{file_sha256, sha256_hex};
 use super::{folder, sync_folder};
-use crate::model::ModelError;
+use crate::model::{ModelError, temporary};
 use bytes::Bytes;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,7 @@ impl SideFiles {
         }
         std::fs::create_dir_all(&self.folder).map_err(io)?;
         sync_folder(folder(&self.folder));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".fixcon-").suffix(".tmp");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(&self.folder).map_err(io)?;
+        let file = temporary(&self.folder).map_err(io)?;
         file.as_file().write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
         file.persist(&path).map_err(|e| io(e.error))?;
         sync_folder(&self.folder);

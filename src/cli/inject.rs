@@ -5,7 +5,7 @@ use super::{Common, print_json, print_text};
 use crate::dataset::{Case, CaseFile, DatasetError, Feed, ImageSet, RecipeKeys, nearest_word};
 use crate::localize::inject::{Injected, Injector, Truth, inject_recipe, variants_of};
 use crate::localize::{Category, Kind};
-use crate::model::{Existing, Model};
+use crate::model::{Existing, Model, temporary};
 use crate::run::Watch;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
@@ -257,7 +257,7 @@ fn write(subject: &Subject, fault: Fault, folder: &Path, seed: u64, every_way: b
 pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
     let what = || path.display().to_string();
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(what)?;
+    let mut file = temporary(folder).with_context(what)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(what)?;
     match existing {
         Existing::Replace => file.persist(path).map_err(|e| e.error).with_context(what)?,

@@ -1,6 +1,6 @@
 //! What commands write: to standard output, or whole into a file.
 
-use crate::model::{harmless, harmless_json};
+use crate::model::{harmless, harmless_json, temporary};
 use anyhow::{Context, Result, bail};
 use std::io::Write as _;
 use std::path::Path;
@@ -63,11 +63,7 @@ pub(super) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<()>
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".fixcon-").suffix(".tmp");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
+        let mut file = temporary(folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map(drop).map_err(|e| e.error)

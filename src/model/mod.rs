@@ -36,6 +36,6 @@ pub use harmless::{harmless, harmless_json};
 pub use index::{Index, NodeId, ValueId};
 pub use overlay::Place;
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};
-pub use save::Existing;
+pub use save::{Existing, temporary};
 pub use shapes::{Budget, Shapes, infer};
 pub use types::{data_size, element_bits, element_count, type_name};

@@ -207,15 +207,23 @@ fn write_atomically(
     })
 }
 
-/// Fills a temporary file beside `path`, syncs it and renames it to `path`.
-fn put_in_place<T>(path: &Path, existing: Existing, fill: impl FnOnce(&File) -> std::io::Result<T>) -> Result<T, ModelError> {
-    let io = |e: std::io::Error| ModelError::Io { path: path.into(), why: e.to_string() };
+/// A temporary file in a folder, which is to become a file of the user's there by being renamed.
+///
+/// # Errors
+/// When the folder is not there or cannot be written to.
+pub fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fixcon-").suffix(".tmp");
     #[cfg(unix)]
     // What the umask leaves, as for any new file; the temporary file alone would be closed to others.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder(path)).map_err(io)?;
+    builder.tempfile_in(folder)
+}
+
+/// Fills a temporary file beside `path`, syncs it and renames it to `path`.
+fn put_in_place<T>(path: &Path, existing: Existing, fill: impl FnOnce(&File) -> std::io::Result<T>) -> Result<T, ModelError> {
+    let io = |e: std::io::Error| ModelError::Io { path: path.into(), why: e.to_string() };
+    let file = temporary(folder(path)).map_err(io)?;
     let out = fill(file.as_file()).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     match existing {

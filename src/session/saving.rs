@@ -4,7 +4,7 @@ use super::engine::{Core, News};
 use super::snapshot::Tone;
 use crate::audit::{AuditError, By, Recorder};
 use crate::localize::Findings;
-use crate::model::Existing;
+use crate::model::{Existing, temporary};
 use crate::repair::{Job, Journal};
 use crate::report::{self, Report};
 use std::io::Write;
@@ -134,7 +134,7 @@ fn write_report(log: &Path) -> Result<PathBuf, String> {
 /// Writes a file so that it is there whole or not at all.
 fn write_whole(path: &Path, content: &str) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = temporary(folder)?;
     file.write_all(content.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|e| e.error)
