@@ -24,7 +24,7 @@ pub struct LocalizeArgs {
     /// How the outcome is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Images to look at, flipped ones first: two are aligned on, the others show what is silent on these
+    /// Images to look at, flipped ones first: one is aligned on, the others show what is silent on it
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub probes: usize,
     /// How suspects and the table of regions are ordered

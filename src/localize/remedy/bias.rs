@@ -116,12 +116,7 @@ fn insert_add(bench: &Bench<'_>, mine: &Linear, bias: &[f32]) -> Option<Remedy> 
         ..Default::default()
     };
     // Replaced first, so that the name is free for the sum.
-    let next = target
-        .model()
-        .index()
-        .nodes()
-        .find(|n| n.0 == op.node.0 + 1)
-        .and_then(|n| target.model().node(n).output.iter().find(|o| !o.is_empty()).cloned());
+    let next = bench.next_key(mine.op);
     let edit = Edit::All(vec![
         Edit::AddInitializer { tensor },
         Edit::ReplaceNode { node: name, with: node },

@@ -393,12 +393,7 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     if let Some(output) = op.made().next().filter(|_| op.made().count() == 1) {
         let name = bench.name(output).to_string();
         let inner = fresh_name(bench, &format!("{name}_before"));
-        let next = target
-            .model()
-            .index()
-            .nodes()
-            .find(|n| n.0 == op.node.0 + 1)
-            .and_then(|n| target.model().node(n).output.iter().find(|o| !o.is_empty()).cloned());
+        let next = bench.next_key(t);
         for mut inputs in input_choices(bench, s, output, OpId(u32::MAX)) {
             inputs.values_mut().for_each(|n| {
                 if *n == name {

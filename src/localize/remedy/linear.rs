@@ -9,27 +9,28 @@ use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto};
 use crate::model::{Edit, NodeExt, ValueId};
-use crate::run::{OpId, Value};
+use crate::run::{Network, OpId, Value};
 use std::collections::HashSet;
 
 /// Convolutions and matrix products: the source's folded parameters, divided by what the target does behind them.
 pub(super) fn linear(bench: &Bench<'_>) -> Vec<Remedy> {
-    let mut out = Vec::new();
+    pairs(bench).iter().flat_map(|(mine, source)| linear_pair(bench, mine, source)).collect()
+}
+
+/// Every product of the region, each with those of the source that make as many channels. What follows is folded in as far as the checked values.
+pub(super) fn pairs(bench: &Bench<'_>) -> Vec<(Linear, Linear)> {
     let checked: HashSet<ValueId> = bench.checks.iter().map(|(_, v)| *v).collect();
-    let reached: HashSet<ValueId> = bench.checks.iter().filter_map(|(_, v)| bench.a.pair_of(*v)).map(|p| p.source).collect();
-    let region: Vec<OpId> = bench.target().op_ids().collect();
-    let theirs: Vec<OpId> = bench.reference().op_ids().collect();
-    for t in &bench.ops {
-        let Some(mine) = Linear::read(bench.target(), *t, &region, |v| checked.contains(&v)) else { continue };
-        for s in &bench.source {
-            let Some(source) = Linear::read(bench.reference(), *s, &theirs, |v| reached.contains(&v)) else { continue };
-            if source.affine.a.len() != mine.affine.a.len() {
-                continue;
-            }
-            out.extend(linear_pair(bench, &mine, &source));
-        }
-    }
-    out
+    let reached: HashSet<ValueId> = bench.checked_sources().into_iter().collect();
+    let all = |network: &Network| network.op_ids().collect::<Vec<OpId>>();
+    let (region, theirs) = (all(bench.target()), all(bench.reference()));
+    let mine = bench.ops.iter().filter_map(|t| Linear::read(bench.target(), *t, &region, |v| checked.contains(&v)));
+    let source = bench.source.iter().filter_map(|s| Linear::read(bench.reference(), *s, &theirs, |v| reached.contains(&v)));
+    let source: Vec<Linear> = source.collect();
+    let fitting = |mine: Linear| {
+        let alike = source.iter().filter(|s| s.affine.a.len() == mine.affine.a.len());
+        alike.map(|s| (mine.clone(), s.clone())).collect::<Vec<_>>()
+    };
+    mine.flat_map(fitting).collect()
 }
 
 fn linear_pair(bench: &Bench<'_>, mine: &Linear, source: &Linear) -> Vec<Remedy> {

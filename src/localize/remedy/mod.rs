@@ -123,6 +123,13 @@ impl Bench<'_> {
         let v = self.target().op(id).made().next();
         v.map(|v| self.target().model().index().name(v).to_string()).unwrap_or_default()
     }
+    /// First output of the node that stands behind a target op in the file: before it something can be inserted. `None` behind the last one.
+    pub fn next_key(&self, id: OpId) -> Option<String> {
+        let model = self.target().model();
+        let node = self.target().op(id).node;
+        let next = model.index().nodes().find(|n| n.0 == node.0 + 1)?;
+        model.node(next).output.iter().find(|o| !o.is_empty()).cloned()
+    }
     pub fn name(&self, v: ValueId) -> &str {
         self.target().model().index().name(v)
     }

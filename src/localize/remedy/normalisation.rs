@@ -2,30 +2,20 @@
 
 use super::constants::{behind, replace};
 use super::fold::{Linear, per_channel};
+use super::linear::pairs;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
-use crate::model::{NodeExt, ValueId};
+use crate::model::NodeExt;
 use crate::run::{OpId, Value};
-use std::collections::HashSet;
 
 /// Parameters of a batch norm whose counterpart the source folded away: each one solved for alone.
 pub(super) fn normalisation(bench: &Bench<'_>) -> Vec<Remedy> {
-    let mut out = Vec::new();
-    let checked: HashSet<ValueId> = bench.checks.iter().map(|(_, v)| *v).collect();
-    let reached: HashSet<ValueId> = bench.checks.iter().filter_map(|(_, v)| bench.a.pair_of(*v)).map(|p| p.source).collect();
-    let all: Vec<OpId> = bench.target().op_ids().collect();
-    let theirs: Vec<OpId> = bench.reference().op_ids().collect();
-    for t in &bench.ops {
-        let Some(mine) = Linear::read(bench.target(), *t, &all, |v| checked.contains(&v)) else { continue };
-        let Some(norm) = mine.tail.iter().copied().find(|id| bench.target().op(*id).op_type() == "BatchNormalization") else { continue };
-        for s in &bench.source {
-            let Some(source) = Linear::read(bench.reference(), *s, &theirs, |v| reached.contains(&v)) else { continue };
-            if source.affine.a.len() == mine.affine.a.len() {
-                out.extend(solve_norm(bench, &mine, norm, &source).unwrap_or_default());
-            }
-        }
-    }
-    out
+    let is_norm = |id: &OpId| bench.target().op(*id).op_type() == "BatchNormalization";
+    let solved = pairs(bench).into_iter().filter_map(|(mine, source)| {
+        let norm = mine.tail.iter().copied().find(is_norm)?;
+        solve_norm(bench, &mine, norm, &source)
+    });
+    solved.flatten().collect()
 }
 
 fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> Option<Vec<Remedy>> {

@@ -98,7 +98,7 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
         edits.push(Edit::ReplaceNode { node: bench.key(producer), with: node.clone() });
         for (node, constants) in steps {
             edits.extend(constants.into_iter().map(|tensor| Edit::AddInitializer { tensor }));
-            edits.push(Edit::InsertNode { before: next_key(bench, producer), node });
+            edits.push(Edit::InsertNode { before: bench.next_key(producer), node });
         }
         edits.push(Edit::RemoveNode { node: node.output[place].clone() });
         if !ops.contains(&producer) {
@@ -126,12 +126,6 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
     remedy.ops = ops;
     remedy.safe = false;
     Some(remedy)
-}
-
-fn next_key(bench: &Bench<'_>, id: OpId) -> Option<String> {
-    let model = bench.target().model();
-    let node = bench.target().op(id).node;
-    model.index().nodes().find(|n| n.0 == node.0 + 1).and_then(|n| model.node(n).output.iter().find(|o| !o.is_empty()).cloned())
 }
 
 /// Target values that stand for exactly this source value.
