@@ -430,3 +430,10 @@ fn in_ascii_everything_is_ascii() {
     state.theme.ascii = true;
     insta::assert_snapshot!("ascii-80x24", styled(&draw(&state)));
 }
+
+#[test]
+fn a_choice_of_edges_says_which_keys_it_takes() {
+    let shown = text(&draw(&with(localized, &[")"])(80, 24)));
+    let last = shown.lines().last().unwrap();
+    assert!(last.contains("enter goes there") && last.contains("esc goes back") && !last.contains("accept"), "{shown}");
+}

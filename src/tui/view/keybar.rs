@@ -39,6 +39,10 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, x + 3, 0, keys, theme.style(Role::Dim));
         return Some(cursor);
     }
+    if let Some(Overlay::Choose { .. }) = &state.overlay {
+        put(buffer, area, 1, 0, "↑ ↓ other rows   enter goes there   esc goes back", theme.style(Role::Dim));
+        return None;
+    }
     let mut start = 1;
     if let Some(toast) = &state.toast {
         put(buffer, area, 1, 0, &text::clip(&toast.text, (area.width as usize).saturating_sub(2)), theme.style(tone(toast.tone)));
