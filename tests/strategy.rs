@@ -70,8 +70,9 @@ fn raised_precision_brings_a_quantised_network_to_zero_and_no_edit_is_called_saf
     assert_eq!((&left["initial_mismatches"], &left["final_mismatches"]), (&1.into(), &1.into()), "{left}");
     assert!(left["notes"].to_string().contains("--raise-precision"), "{left}");
 
-    let done = repair("6-mobilenet-int8", &["--holdout", "0", "--raise-precision", "--output", model, "--audit-log", log]);
+    let done = repair("6-mobilenet-int8", &["--raise-precision", "--output", model, "--audit-log", log]);
     assert_eq!(done["final_mismatches"], 0, "{done}");
+    assert_eq!(done["held_back"], serde_json::json!([0, 0]), "every image chooses, unless it is said otherwise: {done}");
     let edits = done["accepted"].as_array().cloned().unwrap_or_default();
     // A few of its layers, not all.
     assert!((1..20).contains(&edits.len()), "{done}");
@@ -87,4 +88,58 @@ fn precision_is_never_raised_where_only_safe_edits_may_be_made() {
     let case = case("6-mobilenet-int8");
     let output = fixcon(&["repair", "--yes", "--raise-precision", "--safe-only", "--case", case.to_str().expect("a plain path")]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_policy_file_says_what_may_be_accepted_and_flags_win_over_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = folder.path().join("team.toml");
+    std::fs::write(&policy, "categories = [\"WB\"]\nmax_broken = 0\nholdout = 0\n").expect("a file");
+    let policy = policy.to_str().expect("a plain path");
+    let log = folder.path().join("log.jsonl");
+
+    // One fault of two is of that category.
+    let done = repair("3-inception-two-faults", &["--policy", policy, "--audit-log", log.to_str().expect("a plain path")]);
+    let categories: Vec<&Value> = done["accepted"].as_array().into_iter().flatten().map(|a| &a["category"]).collect();
+    assert_eq!(categories, ["WB"], "{done}");
+    assert_eq!(done["held_back"], serde_json::json!([0, 0]), "{done}");
+    let decided = records(&log).into_iter().find(|r| r["kind"] == "decided").expect("something was decided");
+    assert_eq!(decided["by"]["policy"], policy, "{decided}");
+
+    let both = repair("3-inception-two-faults", &["--policy", policy, "--categories", "wb,cg"]);
+    assert_eq!((both["accepted"].as_array().map(Vec::len), &both["final_mismatches"]), (Some(2), &0.into()), "{both}");
+}
+
+#[test]
+fn a_policy_file_that_is_none_is_named_with_what_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = case("1-mobilenet-pads");
+    for (text, wanted) in [
+        ("max_brokn = 1", "unknown field `max_brokn`"),
+        ("categories = [\"XY\"]", "'XY' is no category"),
+        ("safe_only = true\nraise_precision = true", "leave one of both out"),
+        ("holdout = 1", "holds every image back"),
+    ] {
+        let policy = folder.path().join("policy.toml");
+        std::fs::write(&policy, text).expect("a file");
+        let output = fixcon(&[
+            "repair",
+            "--yes",
+            "--policy",
+            policy.to_str().expect("a plain path"),
+            "--case",
+            case.to_str().expect("a plain path"),
+        ]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}: {said}");
+        assert!(said.contains(wanted), "{text}: {said}");
+    }
+}
+
+#[test]
+fn a_new_recipe_without_which_the_model_stays_wrong_is_spoken_of() {
+    let case = case("11-inception-bgr");
+    let case = case.to_str().expect("a plain path");
+    let said = fixcon(&["repair", "--yes", "--quiet", "--case", case]).stdout;
+    assert!(String::from_utf8_lossy(&said).contains("--recipe-output FILE keeps"), "{}", String::from_utf8_lossy(&said));
 }

@@ -16,6 +16,7 @@ mod log;
 mod matrix;
 mod output;
 mod page;
+mod policy;
 mod progress;
 mod repair;
 mod replay;

@@ -1,13 +1,14 @@
 //! `fixcon repair`: mends a target without a person, as far as a policy allows.
 
 use super::output::{check_outputs, write_file};
+use super::policy::PolicyArgs;
 use super::progress::Bar;
 use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{By, Recorder};
-use crate::localize::{Category, LocalizeOptions};
+use crate::localize::LocalizeOptions;
 use crate::model::{Existing, harmless};
-use crate::repair::{Job, JobOptions, Journal, Policy, Repaired, Unrecorded, paper, run as mend};
-use anyhow::{Context, Result, bail};
+use crate::repair::{Job, JobOptions, Journal, Repaired, Unrecorded, paper, run as mend};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -47,27 +48,9 @@ pub struct RepairArgs {
     /// Replace files that exist
     #[arg(long)]
     pub force: bool,
-    /// Accept edits of these categories only: PP, ID, TS, WB, LH, CG
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    pub categories: Vec<String>,
-    /// Exact and local edits only: never the source's sub-graph
-    #[arg(long)]
-    pub safe_only: bool,
-    /// Where the target is quantised or in half precision: let the layers that matter compute as exactly as the source
-    #[arg(long, conflicts_with = "safe_only")]
-    pub raise_precision: bool,
-    /// Images by which one edit may make things worse
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub max_broken: usize,
-    /// One image in so many only verifies and is never used to choose an edit (from 50 images on); 0 for none
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub holdout: usize,
-    /// Rounds of looking and mending
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub rounds: usize,
-    /// Go on where source and target do not look like the same network
-    #[arg(long)]
-    pub unrelated: bool,
+    /// What may be accepted.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// How to go about it; with paper, --max-broken and --rounds mean nothing
     #[arg(long, value_enum, default_value_t = Strategy::Fixcon)]
     pub strategy: Strategy,
@@ -99,6 +82,10 @@ pub struct RepairReport {
     pub output: Option<String>,
     /// SHA-256 of it.
     pub sha256: Option<String>,
+    /// Whether the target's recipe changed: the repaired model is right with the new one alone.
+    pub recipe_changed: bool,
+    /// Where the new recipe is.
+    pub recipe_output: Option<String>,
     /// Where the log is.
     pub audit_log: Option<String>,
     /// Remarks.
@@ -143,28 +130,25 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
     if !args.yes {
         bail!("repair decides without a person: say --yes to accept what the policy allows, or decide yourself with fixcon debug");
     }
-    let policy = Policy {
-        categories: args.categories.iter().map(|c| category(c)).collect::<Result<_>>()?,
-        unsafe_edits: !args.safe_only,
-        raise_precision: args.raise_precision,
-        broken: args.max_broken,
-        rounds: args.rounds,
-        unrelated: args.unrelated,
-    };
+    let terms = args.policy.terms()?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
-    let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: args.holdout };
-    if args.holdout == 1 {
-        bail!("--holdout 1 holds every image back, and leaves none to choose edits by; 0 holds none back, 5 one in five");
-    }
+    let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: terms.holdout };
     let case = args.case.case()?;
     let log = args.audit_log.clone().or_else(|| args.output.as_ref().map(|o| o.with_extension("fixcon.jsonl")));
     let file = args.case.path();
-    let read: Vec<&Path> =
-        [Some(&case.source), Some(&case.target), Some(&case.images), case.labels.as_ref(), case.truth.as_ref(), file.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-            .collect();
+    let read: Vec<&Path> = [
+        Some(&case.source),
+        Some(&case.target),
+        Some(&case.images),
+        case.labels.as_ref(),
+        case.truth.as_ref(),
+        file.as_ref(),
+        args.policy.policy.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(PathBuf::as_path)
+    .collect();
     check_outputs([&args.output, &args.recipe_output, &log].into_iter().flatten().map(PathBuf::as_path), &read)?;
     let mut job = Job::open(case, options)?;
     // What exists and is not to be replaced is said before the work, not after it.
@@ -172,7 +156,7 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
         bail!("{}: exists already; replace it with --force or name another file", path.display());
     }
     let mut recorder =
-        log.as_ref().map(|path| Recorder::create(path, &job, file.as_deref(), By::Policy("flags".into()), existing)).transpose()?;
+        log.as_ref().map(|path| Recorder::create(path, &job, file.as_deref(), By::Policy(terms.name.clone()), existing)).transpose()?;
     let repaired = {
         let bar = Bar::new(common);
         let mut unrecorded = Unrecorded::default();
@@ -181,8 +165,8 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
             None => &mut unrecorded,
         };
         match args.strategy {
-            Strategy::Fixcon => mend(&mut job, &policy, journal, &bar)?,
-            Strategy::Paper => paper::run(&mut job, &policy, Duration::from_secs(args.time_limit), journal, &bar)?,
+            Strategy::Fixcon => mend(&mut job, &terms.policy, journal, &bar)?,
+            Strategy::Paper => paper::run(&mut job, &terms.policy, Duration::from_secs(args.time_limit), journal, &bar)?,
         }
     };
     let sha256 = match (&args.output, &mut recorder) {
@@ -202,14 +186,6 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
         print_text(&text(&report))?;
     }
     Ok(ExitCode::from(if repaired.left == 0 { SAME } else { DIFFERENT }))
-}
-
-fn category(text: &str) -> Result<Category> {
-    use Category::{CG, ID, LH, PP, TS, WB};
-    let all = [PP, ID, TS, WB, LH, CG];
-    all.into_iter()
-        .find(|c| c.id().eq_ignore_ascii_case(text))
-        .with_context(|| format!("'{text}' is no category; they are PP, ID, TS, WB, LH, CG"))
 }
 
 fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<String>, log: Option<&Path>) -> RepairReport {
@@ -247,6 +223,8 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         left: left.collect(),
         output: args.output.as_ref().map(|p| p.display().to_string()),
         sha256,
+        recipe_changed: job.target_feed.recipe != job.original_feed.recipe,
+        recipe_output: args.recipe_output.as_ref().map(|p| p.display().to_string()),
         audit_log: log.map(|p| p.display().to_string()),
         notes: job.notes.iter().chain(&repaired.notes).chain(last.iter().flat_map(|r| &r.findings.notes)).cloned().collect(),
     }
@@ -272,6 +250,13 @@ fn text(r: &RepairReport) -> String {
     }
     if r.output.is_none() && !r.accepted.is_empty() {
         out += "not saved: --output FILE keeps the repaired model, and its log beside it\n";
+    }
+    match &r.recipe_output {
+        Some(path) => out += &format!("recipe {}: the target is right with this one alone\n", harmless(path)),
+        None if r.recipe_changed => {
+            out += "the target's recipe changed: it is right with the new one alone, which --recipe-output FILE keeps\n"
+        }
+        None => {}
     }
     if let Some(log) = &r.audit_log {
         out += &format!("log {}\n", harmless(log));

@@ -5,6 +5,7 @@
 mod apply;
 mod attributes;
 mod check;
+mod draft;
 mod edit;
 mod error;
 mod external;

@@ -416,14 +416,8 @@ impl Job {
 
     /// Applies many proposals, leaving out those that do not fit any more; gives those that were made. Nothing runs.
     pub(super) fn take_all(&mut self, proposals: &[Proposal]) -> Vec<Proposal> {
-        let mut model = self.target.model().clone();
-        let mut made = Vec::new();
-        for proposal in proposals {
-            if let Ok((next, _)) = model.apply(&proposal.edit) {
-                model = next;
-                made.push(proposal.clone());
-            }
-        }
+        let (model, fits) = self.target.model().apply_fitting(proposals.iter().map(|p| &p.edit));
+        let made = proposals.iter().zip(fits).filter(|(_, fits)| *fits).map(|(p, _)| p.clone()).collect();
         match self.target.edited(&model) {
             Ok(network) => {
                 self.target_feed = Feed::new(&model, self.target_feed.recipe.clone());
@@ -434,9 +428,14 @@ impl Job {
         }
     }
 
+    /// Labels of these images at present, run alone.
+    pub(super) fn labels_of(&self, images: &[usize], watch: &dyn Watch) -> Evaluation {
+        self.labels_with(&self.target, &self.target_feed, images, "trying the edits", watch)
+    }
+
     /// How many of these images flip at present, run alone.
     pub(super) fn flips_of(&self, images: &[usize], watch: &dyn Watch) -> usize {
-        let found = self.labels_with(&self.target, &self.target_feed, images, "trying the edits", watch);
+        let found = self.labels_of(images, watch);
         let flips = found.flips(&self.source_labels, self.offset());
         images.iter().filter(|i| flips.contains(i)).count()
     }

@@ -218,7 +218,7 @@ fn what_is_odd_is_said_in_words_that_help() {
     let (code, _, err) = run(&["check", &case_file(dir.path(), "[source.preprocess]\nsize = [32]\n")]);
     assert!(code == 2 && err.contains("line 2") && err.contains("height and width"), "{err}");
     let (code, _, err) = run(&["repair", "--yes", "--holdout", "1", &sample("1-mobilenet-pads")]);
-    assert!(code == 2 && err.contains("--holdout 1 holds every image back"), "{err}");
+    assert!(code == 2 && err.contains("holdout 1 holds every image back"), "{err}");
     let labels = dir.path().join("few.txt");
     fs::write(&labels, "cat\ndog\n").unwrap();
     let (_, text, _) = run(&["check", &sample("1-mobilenet-pads"), "--labels", &labels.display().to_string()]);

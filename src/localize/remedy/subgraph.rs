@@ -201,8 +201,9 @@ fn full_perm(source: &[usize], layout: &crate::align::Layout) -> Option<Vec<i64>
 fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -> (NodeProto, crate::model::onnx::TensorProto) {
     let output = fresh_name(bench, output);
     let constant = fresh_name(bench, &format!("{output}_shape"));
-    // The batch is left to whoever runs the model: 0 copies it.
-    let dims = shape.iter().enumerate().map(|(i, d)| if i == 0 && *d == 1 && shape.len() > 1 { 0 } else { *d as i64 }).collect();
+    // The batch is left to whoever runs the model, wherever it stands: the first extent of one is whatever is left.
+    let batch = shape.iter().position(|d| *d == 1).filter(|_| shape.len() > 1);
+    let dims = shape.iter().enumerate().map(|(i, d)| if Some(i) == batch { -1 } else { *d as i64 }).collect();
     let tensor = Value::from_i64(&[shape.len()], dims).to_proto(&constant);
     let node = NodeProto {
         input: vec![input.into(), constant],
