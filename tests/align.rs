@@ -111,3 +111,61 @@ fn regions(source: &Model, target: &Model, channels_last: bool) -> Vec<(Vec<u32>
     let ids = |ids: &[fixcon::run::OpId]| ids.iter().map(|i| i.0).collect::<Vec<u32>>();
     aligned.regions.iter().map(|r| (ids(&r.source), ids(&r.target), r.isolated)).collect()
 }
+
+/// A model of nodes, each by operator, inputs and output, on a picture of 3 × 32 × 32.
+fn graph(nodes: &[(&str, &[&str], &str)], constants: &[(&str, &Value)], output: &str) -> Model {
+    use fixcon::model::onnx::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+    use prost::Message;
+    let node = |(op, inputs, output): &(&str, &[&str], &str)| NodeProto {
+        op_type: Some((*op).into()),
+        input: inputs.iter().map(|i| (*i).into()).collect(),
+        output: vec![(*output).into()],
+        ..NodeProto::default()
+    };
+    let value = |name: &str| ValueInfoProto { name: Some(name.into()), ..ValueInfoProto::default() };
+    let graph = GraphProto {
+        name: Some("graph".into()),
+        node: nodes.iter().map(node).collect(),
+        initializer: constants.iter().map(|(name, v)| v.to_proto(name)).collect(),
+        input: vec![value("x")],
+        output: vec![value(output)],
+        ..GraphProto::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { version: Some(17), ..OperatorSetIdProto::default() }];
+    let model = ModelProto { ir_version: Some(8), graph: Some(graph), opset_import, ..ModelProto::default() };
+    Model::read(model.encode_to_vec().into(), None).expect("a model")
+}
+
+/// Where values are rounded coarsely, a convolution whose small bias is still to be added is near to what it should be with it.
+#[test]
+fn a_bias_that_is_added_apart_belongs_to_its_layer_where_rounding_is_coarse() {
+    use fixcon::model::onnx::tensor_proto::DataType;
+    let weight = Value::from_f32(&[8, 3, 1, 1], (0..24).map(|i| (i as f32 * 1.7).sin()).collect());
+    let bias: Vec<f32> = (0..8).map(|i| 0.05 + 0.01 * i as f32).collect();
+    let (flat, spread) = (Value::from_f32(&[8], bias.clone()), Value::from_f32(&[1, 8, 1, 1], bias));
+    let scale = Value::from_f32(&[], vec![0.09]);
+    let zero = Value::from_f32(&[], vec![128.0]).cast(DataType::Uint8).expect("a byte");
+    let source = graph(&[("Conv", &["x", "w", "b"], "y"), ("Relu", &["y"], "z")], &[("w", &weight), ("b", &flat)], "z");
+    let target = graph(
+        &[
+            ("QuantizeLinear", &["x", "s", "n"], "q"),
+            ("DequantizeLinear", &["q", "s", "n"], "d"),
+            ("Conv", &["d", "w"], "c"),
+            ("Add", &["c", "b"], "y"),
+            ("Relu", &["y"], "z"),
+        ],
+        &[("s", &scale), ("n", &zero), ("w", &weight), ("b", &spread)],
+        "z",
+    );
+    let (source, target) = (Network::new(&source).expect("weights"), Network::new(&target).expect("weights"));
+    let x = picture(false);
+    let reference = Reference::new(&source, &[vec![x.clone()]]).expect("the source runs");
+    let hints = Hints::default();
+    let feeds = [Feed { values: vec![x.clone()], partner: Some((source.inputs()[0], Layout::flat(x.shape()))) }];
+    let aligned = align(&target, &reference, &feeds, Precision::Quantized.tau(), &hints).expect("it runs");
+    let name = |v| target.model().index().name(v);
+    let pairs: Vec<(&str, f32)> = aligned.pairs.iter().map(|p| (name(p.target), p.error)).collect();
+    assert!(!pairs.iter().any(|(n, _)| *n == "c"), "without its bias it is not the layer's output: {pairs:?}");
+    let y = pairs.iter().find(|(n, _)| *n == "y").expect("with it it is").1;
+    assert!(y < 0.05, "what is lost is lost by rounding, not by the bias: {pairs:?}");
+}

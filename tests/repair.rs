@@ -196,6 +196,18 @@ fn an_edit_that_shows_nothing_is_refused_and_the_log_says_why() {
 }
 
 #[test]
+fn a_recipe_of_another_element_type_than_the_input_is_mended_in_the_recipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = "resize = \"squash\"\nsize = [32, 32]\nfilter = \"bilinear\"\nchannels = \"rgb\"\nscale = 127.5\nmean = [1.0, 1.0, 1.0]\nstd = [1.0, 1.0, 1.0]\nlayout = \"nchw\"\ndtype = \"float16\"";
+    let case = with_target_recipe(folder.path(), "8-mobilenet-clean-torch", table);
+    let recipe = folder.path().join("recipe.toml");
+    let done = fixcon(&["repair", "--yes", "--recipe-output", recipe.to_str().expect("a plain path")], &case, "0");
+    let kinds: Vec<&str> = done["accepted"].as_array().into_iter().flatten().filter_map(|a| a["kind"].as_str()).collect();
+    assert_eq!((kinds, &done["final_mismatches"], &done["recipe_changed"]), (vec!["ID-DTYPE"], &0.into(), &true.into()), "{done}");
+    assert!(std::fs::read_to_string(&recipe).expect("it is written").contains("dtype = \"float32\""));
+}
+
+#[test]
 fn two_networks_are_not_mended_into_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = folder.path().join("out.onnx");

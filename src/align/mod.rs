@@ -10,6 +10,7 @@ mod numbers;
 mod reference;
 mod regions;
 mod resync;
+mod rivals;
 mod swaps;
 mod walk;
 

@@ -187,6 +187,7 @@ impl<'a> Walk<'a> {
             return;
         }
         match self.find(&values, Some(id), Some(v), self.images) {
+            Some(found) if self.overtakes(id, v, &found) => {}
             Some(found) => match self.idle(id, v, &values, &found) {
                 Some(other) => {
                     self.computed.insert(v, values);

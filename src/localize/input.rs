@@ -5,7 +5,7 @@
 
 use super::{Category, Kind, Remedy, Subject, Suspect, feeds};
 use crate::align::{Feed as Given, Hints, Layout, Precision, Reference, Region, Verdict, align, candidates, error_between};
-use crate::dataset::{AxisOrder, Channels, Feed, Recipe, Resize};
+use crate::dataset::{AxisOrder, Channels, Element, Feed, Recipe, Resize};
 use crate::localize::remedy::Found;
 use crate::model::onnx::{TensorShapeProto, ValueInfoProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
 use crate::model::{Edit, ValueId};
@@ -53,7 +53,8 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             .unwrap_or_else(|| from_source(subject, reference));
         return Chosen { given, recipe: None, suspects: Vec::new(), notes: Vec::new() };
     };
-    let all = hypotheses(recipe, theirs);
+    let typed = as_declared(subject, recipe);
+    let all = hypotheses(recipe, &typed, theirs);
     let fits = |given: &[Given]| score(subject.target, reference, given, precision, hints) > 0;
     // One image refutes most of them.
     for (h, first) in all.iter().zip(first_feeds(subject, reference, images[0], &all)) {
@@ -66,7 +67,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
     }
     // What is left for the slower comparison: the case's own recipe, and the source's.
     let mut fed: Vec<(usize, Vec<Given>)> = Vec::new();
-    for (i, h) in all.iter().enumerate().filter(|(i, h)| *i == 0 || h.is_sources(recipe, theirs)) {
+    for (i, h) in all.iter().enumerate().filter(|(i, h)| *i == 0 || h.is_sources(&typed, theirs)) {
         fed.extend(feed(subject, reference, images, &h.recipe).map(|given| (i, given)));
     }
     if let [(i, given)] = &fed[..] {
@@ -154,8 +155,16 @@ pub(crate) fn differing(a: &Recipe, b: &Recipe) -> Vec<&'static str> {
     out
 }
 
-/// Ways to feed the target, those that change least first.
-fn hypotheses(own: &Recipe, theirs: &Recipe) -> Vec<Hypothesis> {
+/// The target's recipe in the floating-point type that its input is declared in: a runtime takes no other one.
+fn as_declared(subject: &Subject<'_>, own: &Recipe) -> Recipe {
+    let float = |e: &Element| matches!(e, Element::Float16 | Element::Float32 | Element::Float64);
+    let declared = subject.target_feed.inputs.first().and_then(|input| Element::of(input.dtype));
+    let dtype = declared.filter(|d| float(d) && float(&own.dtype)).unwrap_or(own.dtype);
+    Recipe { dtype, ..own.clone() }
+}
+
+/// Ways to feed the target, those that change least first: `own` is its recipe in the element type that is declared.
+fn hypotheses(written: &Recipe, own: &Recipe, theirs: &Recipe) -> Vec<Hypothesis> {
     let mut all: Vec<Recipe> = vec![own.clone(), as_source(own, theirs)];
     // The geometry is the source's in any case; for a target with built-in normalisation its values and channels may be raw.
     let flip = |c: Channels| match c {
@@ -206,7 +215,7 @@ fn hypotheses(own: &Recipe, theirs: &Recipe) -> Vec<Hypothesis> {
     let mut out: Vec<Hypothesis> = Vec::new();
     for recipe in all {
         if !out.iter().any(|h| h.recipe == recipe) {
-            out.push(Hypothesis { keys: differing(own, &recipe), recipe });
+            out.push(Hypothesis { keys: differing(written, &recipe), recipe });
         }
     }
     // Changes of layout and size are the larger ones: they touch the model as well.
@@ -337,6 +346,7 @@ fn believed(subject: &Subject<'_>, _reference: &Reference<'_>, h: &Hypothesis, o
         (Kind::PpResize, &["filter"]),
         (Kind::PpChannels, &["channels"]),
         (Kind::PpNorm, &["scale", "mean", "std"]),
+        (Kind::IdDtype, &["dtype"]),
     ] {
         let changed: Vec<&'static str> = h.keys.iter().copied().filter(|k| keys.contains(k)).collect();
         if changed.is_empty() {
@@ -401,6 +411,7 @@ fn words(keys: &[&str], own: &Recipe, wanted: &Recipe) -> String {
             "mean" => format!("{:?}", r.mean),
             "std" => format!("{:?}", r.std),
             "size" => format!("{:?}", r.size.unwrap_or_default()),
+            "dtype" => r.dtype.to_string(),
             _ => r.layout.to_string(),
         };
         format!("{key} is {}, the network was made for {}", show(own), show(wanted))

@@ -35,6 +35,10 @@ fn lowered(node: &NodeProto, opset: i64) -> Result<Vec<pb::NodeProto>, RunError>
         if !ONNX.op_register.0.contains_key(&copy.op_type) {
             let why = match node.domain_name() {
                 "" => format!("operator {} cannot be run", node.op_type()),
+                "com.microsoft.nchwc" => format!(
+                    "operator {} in blocks of channels is onnxruntime's own, for one processor: save the model at its level extended or below",
+                    node.op_type()
+                ),
                 domain => format!("operator {} of domain '{domain}' cannot be run", node.op_type()),
             };
             return Err(RunError::new(why).at(node.label()));
