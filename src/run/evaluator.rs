@@ -6,7 +6,7 @@
 use super::budget;
 use super::error::{RunError, guarded};
 use super::half;
-use super::lower::{Given, finish, lower};
+use super::lower::{Extent, Given, finish, lower};
 use super::types;
 use super::value::Value;
 use crate::model::onnx::NodeProto;
@@ -194,7 +194,7 @@ impl Evaluator {
         let outputs: Vec<&str> = node.output.iter().filter(|o| !o.is_empty()).map(String::as_str).collect();
         let wide = half::widened(node, &types);
         let nodes: Vec<_> = wide.as_ref().map_or_else(|| vec![node], |n| n.iter().collect());
-        let model = lower(kernel.opset, &nodes, &given, &constants, &outputs)?;
+        let model = lower(Extent::Node, kernel.opset, &nodes, &given, &constants, &outputs)?;
         budget::check(&model, self.limit)?;
         let plan = finish(model)?;
         Ok(NodePlan { plan, data, _constants: constants.into_values().collect() })

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::tract_core::ops::konst::Const;
+use tract_onnx::tract_hir::tract_core::optim::Optimizer;
 
 static ONNX: LazyLock<tract_onnx::Onnx> = LazyLock::new(super::ops::reader);
 
@@ -55,8 +56,30 @@ pub(super) struct Given<'a> {
     pub shape: &'a [usize],
 }
 
+/// How much of a network is lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// One node, or the few that stand for it.
+    Node,
+}
+
+impl Extent {
+    /// tract's passes ahead of code generation. Most move things from node to node: in a single one there is nowhere to move to, and
+    /// looking for it is half the cost of making it ready.
+    fn passes(self) -> Optimizer {
+        let mut all = Optimizer::declutter();
+        if self == Self::Node {
+            all.passes.retain(|pass| ["PropConst", "declutter"].iter().any(|name| format!("{pass:?}").starts_with(name)));
+        }
+        all
+    }
+}
+
 /// Builds a tract model from nodes in any order that can run. Names that are neither given nor made must be in `constants`.
 pub(super) fn lower(
+    extent: Extent,
     opset: i64,
     nodes: &[&NodeProto],
     given: &[Given<'_>],
@@ -98,14 +121,15 @@ pub(super) fn lower(
         let dt = to_tract(g.dtype).ok_or_else(|| RunError::new(format!("element type {} cannot be run", g.dtype.as_str_name())))?;
         model.set_input_fact(i, InferenceFact::dt_shape(dt, g.shape)).map_err(RunError::from_tract)?;
     }
-    model.into_typed().and_then(TypedModel::into_decluttered).map_err(RunError::from_tract)
+    let mut typed = model.into_typed().map_err(RunError::from_tract)?;
+    extent.passes().optimize(&mut typed).map_err(RunError::from_tract)?;
+    Ok(typed)
 }
 
 /// Optimises a lowered model and makes it runnable.
 pub(super) fn finish(model: TypedModel) -> Result<Arc<TypedSimplePlan>, RunError> {
     let optimise = || {
         let mut model = model;
-        model.declutter()?;
         super::fast::install(&mut model)?;
         model.optimize()?;
         super::nan::keep(&mut model);

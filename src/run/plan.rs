@@ -3,7 +3,7 @@
 use super::budget;
 use super::error::{RunError, guarded};
 use super::half;
-use super::lower::{Given, finish, lower};
+use super::lower::{Extent, Given, finish, lower};
 use super::network::Network;
 use super::value::Value;
 use crate::model::onnx::tensor_proto::DataType;
@@ -66,7 +66,7 @@ impl Plan {
             return Ok(Self { plan: None, fixed, halves });
         }
         let plan = guarded(|| {
-            let typed = lower(model.opset(""), &nodes, &given, &constants, &outputs)?;
+            let typed = lower(Extent::Whole, model.opset(""), &nodes, &given, &constants, &outputs)?;
             budget::check(&typed, network.limit())?;
             finish(typed)
         })?;
