@@ -1,6 +1,7 @@
 //! Where the panes are, for a size of the terminal.
 
 use super::state::{Pane, Screen, Split, State};
+use super::view;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 /// The smallest terminal that shows more than a message.
@@ -43,7 +44,9 @@ impl Panes {
             out.shown.push((state.focus, body));
             return out;
         }
-        let bottom = if area.height >= 45 { 11 } else { 9 };
+        // As many rows as the proposal needs, as far as the panes above keep the larger part.
+        let usual = if area.height >= 45 { 11 } else { 9 };
+        let bottom = view::proposal::rows(state, body.width).clamp(usual, (body.height * 2 / 5).max(usual));
         let side = if area.width >= 150 { 54 } else { 44 }.min(area.width * 2 / 5);
         // Where a person moved the borders to, as far as all panes keep some room.
         let bottom = state.splits[1].unwrap_or(bottom).clamp(5, body.height.saturating_sub(14).max(5));
@@ -60,7 +63,11 @@ impl Panes {
     /// One pane at a time, the proposal in short below.
     fn small(mut self, state: &State, body: Rect) -> Self {
         self.framed = false;
-        let brief = if state.focus == Pane::Proposal || state.zoomed || body.height < 12 { 0 } else { 4 };
+        let brief = if state.focus == Pane::Proposal || state.zoomed || body.height < 12 {
+            0
+        } else {
+            view::brief::rows(state, body.width).clamp(4, (body.height / 3).max(4))
+        };
         let [tabs, pane, below] = Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(brief)]).areas(body);
         self.tabs = Some(tabs);
         self.shown = vec![(state.focus, pane)];

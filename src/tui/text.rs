@@ -30,26 +30,31 @@ pub fn clip(text: &str, columns: usize) -> String {
     out
 }
 
-/// As [`clip`], but it is the beginning that goes: the end of a path says more.
-pub fn clip_start(text: &str, columns: usize) -> String {
+/// As [`clip`], but it is the middle that goes: of names and paths both ends say something, the end more.
+pub fn shorten(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_string();
     }
     if columns == 0 {
         return String::new();
     }
-    let mut out: Vec<&str> = Vec::new();
-    let mut used = 0;
-    for g in text.graphemes(true).rev() {
-        let w = g.width();
-        if used + w > columns - 1 {
-            break;
-        }
-        out.push(g);
-        used += w;
+    let head = (columns - 1) / 4;
+    let (mut out, mut used) = (String::new(), 0);
+    for g in text.graphemes(true).take_while(|g| {
+        used += g.width();
+        used <= head
+    }) {
+        out.push_str(g);
     }
-    out.push("…");
-    out.into_iter().rev().collect()
+    let mut used = width(&out) + 1;
+    let tail = text.graphemes(true).rev().take_while(|g| {
+        used += g.width();
+        used <= columns
+    });
+    let tail: Vec<&str> = tail.collect();
+    out.push('…');
+    out.extend(tail.into_iter().rev());
+    out
 }
 
 /// Cut and filled up with spaces to exactly `columns`.
@@ -62,12 +67,18 @@ pub fn fill(text: &str, columns: usize) -> String {
 
 /// Words in lines of at most `columns`; a word that is longer goes on in the next line.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    wrap_beside(text, columns, columns)
+}
+
+/// The same, with less room in the first line, beside which something stands; it stays empty where not even a word fits.
+pub fn wrap_beside(text: &str, first: usize, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace().flat_map(|w| pieces(w, columns)) {
         let gap = usize::from(!line.is_empty());
-        if width(&line) + gap + width(&word) > columns && !line.is_empty() {
+        let room = if lines.is_empty() { first } else { columns };
+        if width(&line) + gap + width(&word) > room && (!line.is_empty() || lines.is_empty()) {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
@@ -174,7 +185,10 @@ mod tests {
         assert_eq!(clip("猫猫猫", 5), "猫猫…");
         assert_eq!(clip("猫猫猫", 4), "猫…");
         assert_eq!(clip("abc", 0), "");
-        assert_eq!(clip_start("/a/long/path.onnx", 10), "…path.onnx");
+        assert_eq!(shorten("/a/long/path.onnx", 12), "/a…path.onnx");
+        assert_eq!(shorten("/a/path", 7), "/a/path");
+        assert_eq!(shorten("猫猫猫猫猫", 9), "猫…猫猫猫");
+        assert_eq!(shorten("abc", 1), "…");
         assert_eq!(fill("猫", 4), "猫  ");
         assert_eq!(width(&fill("👩‍🚀 astronaut", 6)), 6);
     }
@@ -184,6 +198,8 @@ mod tests {
         assert_eq!(wrap("the target pads all four sides", 10), ["the target", "pads all", "four sides"]);
         assert_eq!(wrap("ab cdefghij", 4), ["ab", "cdef", "ghij"]);
         assert!(wrap("", 4).is_empty());
+        assert_eq!(wrap_beside("the target pads all four sides", 6, 14), ["the", "target pads", "all four sides"]);
+        assert_eq!(wrap_beside("target pads", 4, 8), ["", "target", "pads"]);
     }
 
     #[test]

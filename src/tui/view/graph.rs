@@ -62,7 +62,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     if panes.framed {
         let names = state.snapshot.case.as_ref().map(|c| (c.source.as_str(), c.target.as_str())).unwrap_or_default();
         let over = Rect::new(inner.x, area.y, inner.width, 1);
-        let heading = |word: &str, name: &str| format!(" {word} {} ", text::clip_start(name, columns.side.saturating_sub(12)));
+        let heading = |word: &str, name: &str| format!(" {word} {} ", text::shorten(name, columns.side.saturating_sub(12)));
         put(buffer, over, 0, 0, &heading("source", names.0), title(theme, "").style);
         put(buffer, over, columns.right.saturating_sub(1), 0, &heading("target", names.1), title(theme, "").style);
         if columns.error_width > 0 {

@@ -2,6 +2,7 @@
 
 use super::put_line;
 use crate::session::Load;
+use crate::tui::layout::Panes;
 use crate::tui::state::{Screen, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -12,7 +13,7 @@ use ratatui::text::{Line, Span};
 const SPINNER: [&str; 8] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"];
 
 /// Draws the line.
-pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut left = vec![Span::styled(" fixcon ", theme.style(Role::Accent))];
     if state.screen == Screen::Demos {
@@ -24,28 +25,27 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     let snap = &state.snapshot;
     let wide = area.width >= 110;
-    let mut parts: Vec<Vec<Span<'_>>> = Vec::new();
-    parts.push(flips(state, wide));
-    parts.push(suspect(state, wide));
-    parts.push(work(state, true));
+    let mut parts = [flips(state, wide), suspect(state, wide), Vec::new()];
     let width = |parts: &[Vec<Span<'_>>]| {
         let shown = parts.iter().filter(|p| !p.is_empty()).count();
-        parts.iter().flatten().map(|s| text::width(&s.content)).sum::<usize>() + 3 * shown + 9
+        parts.iter().flatten().map(Span::width).sum::<usize>() + 3 * shown + 1
     };
-    // Where room is scarce the case keeps a few letters, the work loses its name, and what is not saved is said in any case.
-    if width(&parts) + 16 > area.width as usize {
-        parts[2] = work(state, false);
-    }
-    if width(&parts) + 8 > area.width as usize
-        && let Some(part) = parts.get_mut(1).filter(|p| p.len() > 1)
-    {
-        part.remove(0);
-    }
-    let used = width(&parts);
-    parts.retain(|p| !p.is_empty());
     let name = snap.case.as_ref().map(|c| c.title.as_str()).unwrap_or("opening …");
-    left.push(Span::raw(text::clip(name, (area.width as usize).saturating_sub(used).max(8))));
-    for part in parts {
+    let room = |left: &[Span<'_>]| (area.width as usize).saturating_sub(left.iter().map(Span::width).sum());
+    // Where there are tabs, their line has room for the work.
+    if panes.tabs.is_none() {
+        parts[2] = work(state, room(&left).saturating_sub(width(&parts) + 3 + 16));
+    }
+    // Where room is scarce our name goes first, then the suspect's number; the case keeps a few letters.
+    if width(&parts) + text::width(name) > room(&left) {
+        left = vec![Span::raw(" ")];
+    }
+    if width(&parts) + 8 > room(&left) && parts[1].len() > 1 {
+        parts[1].remove(0);
+    }
+    let room = room(&left);
+    left.push(Span::raw(text::clip(name, room.saturating_sub(width(&parts)).max(8))));
+    for part in parts.into_iter().filter(|p| !p.is_empty()) {
         left.push(Span::raw("   "));
         left.extend(part);
     }
@@ -72,11 +72,8 @@ fn flips(state: &State, wide: bool) -> Vec<Span<'static>> {
         images.flipped.to_string()
     };
     let mut out = vec![Span::styled(count, theme.style(role)), Span::raw(format!(" of {} flipped", images.done))];
-    if wide {
-        let share = images.flipped as f64 / images.done as f64;
-        let bar = text::bar(share, 8);
-        out.push(Span::styled(format!("  ▕{}▏", text::fill(&bar, 8)), theme.style(role)));
-        out.push(Span::styled(format!(" {:.0} %", share * 100.0), theme.style(Role::Dim)));
+    if wide && images.flipped > 0 {
+        out.push(Span::styled(format!(", {:.0} %", 100.0 * images.flipped as f64 / images.done as f64), theme.style(Role::Dim)));
     }
     out
 }
@@ -101,32 +98,26 @@ fn suspect(state: &State, wide: bool) -> Vec<Span<'static>> {
     vec![Span::raw(place), Span::styled(format!("{kind}{mark}"), theme.style(role))]
 }
 
-fn work(state: &State, named: bool) -> Vec<Span<'static>> {
-    let theme = &state.theme;
+/// What the engine does, or what is not saved, as long as there is room for; empty when there is nothing to say.
+pub fn work(state: &State, room: usize) -> Vec<Span<'static>> {
     let snap = &state.snapshot;
-    if let Some(work) = &snap.work {
-        let mut text = SPINNER[state.beat % SPINNER.len()].to_string();
-        // A step of which only the beginning is known has no share.
-        let share = work.of > 1;
-        if named || !share {
-            text.push_str(&format!(" {}", work.name));
-        }
-        if share {
-            text.push_str(&format!(" {:.0} %", 100.0 * work.done as f64 / work.of as f64));
-        }
-        if let Some(left) = work.left {
-            text.push_str(&format!(" · {}", seconds(left.as_secs())));
-        }
-        return vec![Span::styled(text, theme.style(Role::Warn))];
-    }
+    let spinner = SPINNER[state.beat % SPINNER.len()];
     let loading = [&snap.source, &snap.target].into_iter().any(|l| *l == Load::Loading);
-    if loading {
-        return vec![Span::styled(format!("{} loading", SPINNER[state.beat % SPINNER.len()]), theme.style(Role::Warn))];
-    }
-    if snap.unsaved {
-        return vec![Span::styled("not saved", theme.style(Role::Warn))];
-    }
-    Vec::new()
+    let text = match &snap.work {
+        Some(work) => {
+            // A step of which only the beginning is known has no share.
+            let share = if work.of > 1 { format!(" {:.0} %", 100.0 * work.done as f64 / work.of as f64) } else { String::new() };
+            let left = work.left.map(|l| format!(" · {}", seconds(l.as_secs()))).unwrap_or_default();
+            let named = format!("{spinner} {}{share}", work.name);
+            let short = if share.is_empty() { named.clone() } else { format!("{spinner}{share}{left}") };
+            let forms = [format!("{named}{left}"), named, short.clone()];
+            forms.into_iter().find(|f| text::width(f) <= room).unwrap_or(short)
+        }
+        None if loading => format!("{spinner} loading"),
+        None if snap.unsaved => "not saved".into(),
+        None => return Vec::new(),
+    };
+    vec![Span::styled(text, state.theme.style(Role::Warn))]
 }
 
 fn seconds(s: u64) -> String {

@@ -14,21 +14,21 @@ pub fn next(state: &State) -> String {
     let snap = &state.snapshot;
     let key = |a: Action| state.keys.key(a);
     if matches!(snap.source, Load::Loading) || matches!(snap.target, Load::Loading) {
-        return "Two models are read: the source as it was, the target a converter made of it.".into();
+        return "Both models are read: the source, and what a converter made of it.".into();
     }
     if let Some(work) = &snap.work {
         return match work.name {
             "comparing images" => "Both run on the same images; where their labels differ, an image is flipped.".into(),
             name if name.starts_with("running the") => "The repair is in the model and in the log. Now all images are run again.".into(),
             name if name.starts_with("trying") => "Each repair is tried on some images before you are asked about it.".into(),
-            _ => "Each region runs alone on the source's values: an error shows where it arises.".into(),
+            _ => "Each region runs alone on the source's values, so an error shows its place.".into(),
         };
     }
     let accepted = snap.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
     match state.proposal().map(|p| &p.standing) {
         _ if accepted && snap.images.flipped == 0 && snap.unsaved => {
             format!(
-                "All labels agree. {} saves the model beside the target, {} takes the repair back.",
+                "All labels agree. {} saves the model beside the target, {} undoes.",
                 key(Action::Save),
                 key(Action::Undo)
             )
@@ -44,7 +44,7 @@ pub fn next(state: &State) -> String {
         }
         Some(_) => format!("{} takes the decision back.", key(Action::Undo)),
         None if super::clean::reason(state).is_some() => {
-            format!("No fault: what differs is lost to the arithmetic. {} goes to the layer that loses most.", key(Action::Worst))
+            format!("No fault: arithmetic alone makes labels differ. {} goes to what loses most.", key(Action::Worst))
         }
         None if snap.findings.is_some() && state.suspect_count() == 0 => {
             format!("Nothing is wrong here: every region is at the floor. {} unfolds all of them.", key(Action::FoldAll))

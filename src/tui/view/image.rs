@@ -43,7 +43,7 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let side = Rect::new(inner.x + x, inner.y, inner.width.saturating_sub(x), inner.height);
     let name = flip.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = crate::model::harmless(&name).into_owned();
-    put(buffer, side, 0, 0, &text::clip_start(&name, side.width as usize), theme.style(Role::Text));
+    put(buffer, side, 0, 0, &text::shorten(&name, side.width as usize), theme.style(Role::Text));
     let (sign, words, role) = if flip.broken {
         ("✗", "newly broken", Role::Bad)
     } else if flip.mended {

@@ -9,6 +9,10 @@ use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::widgets::{Clear, Widget};
+
+/// Lines that what was just said takes at most.
+const MOST_SAID: usize = 4;
 
 /// The style of a tone.
 pub fn tone(tone: Tone) -> Role {
@@ -45,8 +49,9 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
     }
     let mut start = 1;
     if let Some(toast) = &state.toast {
-        put(buffer, area, 1, 0, &text::clip(&toast.text, (area.width as usize).saturating_sub(2)), theme.style(tone(toast.tone)));
-        if text::width(&toast.text) + 4 >= area.width as usize / 2 {
+        let lines = text::wrap(&toast.text, (area.width as usize).saturating_sub(2));
+        say(&lines, toast.tone, area, state, buffer);
+        if lines.len() > 1 || text::width(&toast.text) + 4 >= area.width as usize / 2 {
             return None;
         }
         start = text::width(&toast.text) + 4;
@@ -78,4 +83,16 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         x = put(buffer, area, x + 1, 0, word(&action), theme.style(if possible { Role::Text } else { Role::Faint })) + 2;
     }
     None
+}
+
+/// What was just said, for once over the lines above where one is not enough.
+fn say(lines: &[String], tone_of: Tone, area: Rect, state: &State, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let count = lines.len().min(MOST_SAID).min(usize::from(state.size.height) / 3).max(1);
+    let above = Rect { y: (area.y + 1).saturating_sub(count as u16), height: count as u16, ..area };
+    Clear.render(above, buffer);
+    for (y, line) in lines.iter().take(count).enumerate() {
+        let cut = if y + 1 == count && lines.len() > count { " …" } else { "" };
+        put(buffer, above, 1, y, &format!("{line}{cut}"), theme.style(tone(tone_of)));
+    }
 }

@@ -1,6 +1,6 @@
 //! The selected row in detail: attributes and weights of both sides beside each other, differences first; then what flows out of it.
 
-use super::{open_frame, pane_lines, put, title, wrapped};
+use super::{flow, open_frame, pane_lines, put, title, wrapped};
 use crate::localize::Category;
 use crate::session::words::number;
 use crate::session::{Activations, Detail, Fact, Row, Sign};
@@ -53,7 +53,7 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     out.push(pair("", &cell(&row.source, |c| &c.text), &cell(&row.target, |c| &c.text), false, true));
     let names = [&state.derived.names[0], &state.derived.names[1]].map(|n| n.get(at).cloned().unwrap_or_default());
     if names.iter().any(|n| !n.is_empty()) {
-        out.push(pair("name", &text::clip_start(&names[0], side), &text::clip_start(&names[1], side), false, false));
+        out.push(pair("name", &text::shorten(&names[0], side), &text::shorten(&names[1], side), false, false));
     }
     let shapes = (cell(&row.source, |c| &c.shape), cell(&row.target, |c| &c.shape));
     if shapes.0.len() + shapes.1.len() > 2 {
@@ -78,8 +78,8 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     if let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) {
         let floor = state.snapshot.sheet.as_ref().and_then(|s| s.floor).map(|f| f.0);
         let figures = [("isolated", Some(error)), ("accumulated", row.accumulated.filter(|_| !mended)), ("floor", floor)];
-        let figures: Vec<_> = figures.into_iter().filter_map(|(name, x)| Some((name, number(x?)))).collect();
-        out.extend(flowing(&figures, columns, dim));
+        let figure = |(name, x): (&str, Option<f32>)| Some(vec![Span::styled(format!("{name} "), dim), Span::raw(number(x?))]);
+        out.extend(flow(figures.into_iter().filter_map(figure).collect(), "   ", columns));
     }
     let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));
     if let Some(detail) = detail {
@@ -150,20 +150,6 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
     if detail.images.len() > 1 {
         let errors: Vec<f32> = detail.images.iter().map(|(_, e)| *e).collect();
         out.push(heat_line(state, "images", &errors, columns.saturating_sub(28).clamp(4, 32), &format!(" {}", errors.len())));
-    }
-    out
-}
-
-/// Figures with their names, one after the other, in as many lines as they need.
-fn flowing(figures: &[(&str, String)], columns: usize, dim: ratatui::style::Style) -> Vec<Line<'static>> {
-    let mut out: Vec<Line<'static>> = Vec::new();
-    for (name, figure) in figures {
-        let spans = [Span::styled(format!("{name} "), dim), Span::raw(figure.clone())];
-        let needs: usize = spans.iter().map(Span::width).sum::<usize>() + 3;
-        match out.last_mut().filter(|l| l.width() + needs <= columns) {
-            Some(line) => line.spans.extend(std::iter::once(Span::raw("   ")).chain(spans)),
-            None => out.push(Line::from(spans.to_vec())),
-        }
     }
     out
 }

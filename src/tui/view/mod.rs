@@ -52,7 +52,7 @@ fn too_small(area: Rect, buffer: &mut Buffer) {
 
 fn draw_in(state: &State, buffer: &mut Buffer) -> Option<Position> {
     let panes = Panes::new(state);
-    header::draw(state, panes.header, buffer);
+    header::draw(state, &panes, panes.header, buffer);
     if state.screen == Screen::Demos {
         demos::draw(state, buffer);
     }
@@ -187,4 +187,17 @@ pub(super) fn pane_lines(buffer: &mut Buffer, area: Rect, all: &[Line<'_>], top:
 /// Words in lines, all in one style.
 pub(super) fn wrapped(text: &str, columns: usize, style: Style) -> Vec<Line<'static>> {
     text::wrap(text, columns).into_iter().map(|l| Line::styled(l, style)).collect()
+}
+
+/// Parts one after the other, in as many lines as they need; only one that is wider than a line is cut.
+pub(super) fn flow(parts: Vec<Vec<Span<'static>>>, gap: &'static str, columns: usize) -> Vec<Line<'static>> {
+    let mut out: Vec<Line<'static>> = Vec::new();
+    for part in parts {
+        let needs = text::width(gap) + part.iter().map(Span::width).sum::<usize>();
+        match out.last_mut().filter(|l| l.width() + needs <= columns) {
+            Some(line) => line.spans.extend(std::iter::once(Span::raw(gap)).chain(part)),
+            None => out.push(Line::from(part)),
+        }
+    }
+    out
 }

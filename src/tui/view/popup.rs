@@ -70,7 +70,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
         Overlay::Write { input, row } => {
             let area = window(state, 72, 6, "own edit of the target's node", buffer);
             let node = state.derived.names[1].get(*row).cloned().unwrap_or_default();
-            put(buffer, area, 0, 0, &text::clip_start(&node, area.width as usize), dim);
+            put(buffer, area, 0, 0, &text::shorten(&node, area.width as usize), dim);
             let cursor = line(state, area, 1, "> ", input, buffer);
             put(buffer, area, 0, 3, "name = value   enter proposes it   esc goes back", dim);
             Some(cursor)
@@ -87,7 +87,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             let (path, count) = state.snapshot.resumable.clone().unwrap_or_default();
             let repairs = if count == 1 { "1 accepted repair".to_string() } else { format!("{count} accepted repairs") };
             put(buffer, area, 0, 0, &format!("An earlier session ended with {repairs} in no file:"), theme.style(Role::Text));
-            put(buffer, area, 0, 1, &text::clip_start(&path.display().to_string(), area.width as usize), dim);
+            put(buffer, area, 0, 1, &text::shorten(&path.display().to_string(), area.width as usize), dim);
             for (y, (key, what)) in [("r", "go on with it"), ("n", "begin anew; its log stays as it is")].into_iter().enumerate() {
                 put(buffer, area, 0, 3 + y, key, theme.style(Role::Key));
                 put(buffer, area, 5, 3 + y, what, theme.style(Role::Text));

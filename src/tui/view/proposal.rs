@@ -1,14 +1,16 @@
 //! What is wrong with the suspect, the edit that would mend it, its evidence, and what has been decided.
 
-use super::{open_frame, pane_lines, title, wrapped};
+use super::{flow, open_frame, pane_lines, title, wrapped};
 use crate::localize::{Category, Outcome, Suspect};
 use crate::session::words::number;
 use crate::session::{DiffLine, Load, Proposal, Snapshot, Standing};
 use crate::tui::layout::Panes;
 use crate::tui::state::{Pane, State};
+use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 /// Draws the pane.
@@ -21,6 +23,11 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     inner.width = inner.width.saturating_sub(2);
     let content = content(state, inner.width as usize);
     pane_lines(buffer, inner, &content, state.scroll[1], state, panes.framed);
+}
+
+/// How many rows the pane needs in this width, its frame among them.
+pub fn rows(state: &State, width: u16) -> u16 {
+    2 + content(state, usize::from(width.saturating_sub(4))).len() as u16
 }
 
 /// The lines of the pane, for so many columns.
@@ -38,24 +45,12 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         return out;
     };
     out.extend(diagnosis(theme, suspect, &proposal.words, Some(proposal), columns));
-    for line in &proposal.diff {
-        let (sign, text, role) = match line {
-            DiffLine::Place(t) => ("  ", t, Role::Dim),
-            DiffLine::Removed(t) => ("  - ", t, Role::Bad),
-            DiffLine::Added(t) => ("  + ", t, Role::Good),
-            DiffLine::Same(t) => ("    ", t, Role::Text),
-        };
-        // Long ones go on below, as deep as they began.
-        for (i, part) in crate::tui::text::wrap(text, columns.saturating_sub(sign.len())).into_iter().enumerate() {
-            let before = if i == 0 { sign.to_string() } else { " ".repeat(sign.len()) };
-            out.push(Line::styled(format!("{before}{part}"), theme.style(role)));
-        }
-    }
-    out.push(Line::from(evidence(theme, proposal, if columns < 90 { "   " } else { "     " })));
+    proposal.diff.iter().for_each(|line| out.extend(edit(theme, line, columns)));
+    out.extend(evidence(state, proposal, columns));
     let equivalents = suspect.map_or(&[][..], |s| &s.equivalents);
     if !equivalents.is_empty() {
         let names: Vec<&str> = equivalents.iter().map(|k| k.id()).collect();
-        out.push(Line::styled(format!("equally well described as {}", names.join(", ")), theme.style(Role::Dim)));
+        out.extend(wrapped(&format!("equally well described as {}", names.join(", ")), columns, theme.style(Role::Dim)));
     }
     for known in &proposal.known {
         out.extend(wrapped(&format!("looks like {}", crate::model::harmless(known)), columns, theme.style(Role::Dim)));
@@ -70,11 +65,43 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
             Standing::Skipped => "   put off".into(),
             Standing::Undone => "   taken back".into(),
         };
-        let after = format!("{flips}{safety}{standing}");
-        let title = crate::tui::text::clip(&other.title, columns.saturating_sub(crate::tui::text::width(&after) + 3));
-        out.push(Line::styled(format!("{}  {title}{after}", i + 1), theme.style(Role::Dim)));
+        let text = format!("{}{flips}{safety}{standing}", other.title);
+        out.extend(hanging(&format!("{}  ", i + 1), &text, columns, theme.style(Role::Dim)));
     }
     out
+}
+
+/// The proposal at hand in short: what is changed, its evidence, and what is wrong.
+pub fn brief(state: &State, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let Some(proposal) = state.proposal() else { return content(state, columns) };
+    let suspect = state.snapshot.findings.as_ref().and_then(|f| f.suspects.get(state.suspect));
+    let mut out = diagnosis(theme, suspect, &proposal.title, Some(proposal), columns);
+    out.extend(evidence(state, proposal, columns));
+    if proposal.title == proposal.words {
+        proposal.diff.iter().for_each(|line| out.extend(edit(theme, line, columns)));
+    } else {
+        out.extend(wrapped(&proposal.words, columns, theme.style(Role::Dim)));
+    }
+    out
+}
+
+/// A line of the edit.
+fn edit(theme: &Theme, line: &DiffLine, columns: usize) -> Vec<Line<'static>> {
+    let (sign, text, role) = match line {
+        DiffLine::Place(t) => ("  ", t, Role::Dim),
+        DiffLine::Removed(t) => ("  - ", t, Role::Bad),
+        DiffLine::Added(t) => ("  + ", t, Role::Good),
+        DiffLine::Same(t) => ("    ", t, Role::Text),
+    };
+    hanging(sign, text, columns, theme.style(role))
+}
+
+/// Words behind a sign; long ones go on below, as deep as they began.
+fn hanging(sign: &str, words: &str, columns: usize, style: Style) -> Vec<Line<'static>> {
+    let lines = text::wrap(words, columns.saturating_sub(sign.len())).into_iter().enumerate();
+    let before = |i: usize| if i == 0 { sign.to_string() } else { " ".repeat(sign.len()) };
+    lines.map(|(i, part)| Line::styled(format!("{}{part}", before(i)), style)).collect()
 }
 
 /// Kind, words, and at the right what the edit touches.
@@ -89,16 +116,16 @@ fn diagnosis(theme: &Theme, suspect: Option<&Suspect>, words: &str, proposal: Op
         right.push(Span::styled(format!(" · {}", p.touches), theme.style(Role::Dim)));
     }
     let right_width: usize = right.iter().map(Span::width).sum();
-    let indent = crate::tui::text::width(&name) + 2;
-    let room = columns.saturating_sub(indent + right_width + 2).max(16);
+    let indent = text::width(&name) + 2;
+    let room = columns.saturating_sub(indent);
     let words = crate::model::harmless(words);
     let mut out = Vec::new();
-    for (i, text) in crate::tui::text::wrap(&words, room).into_iter().enumerate() {
+    for (i, text) in text::wrap_beside(&words, room.saturating_sub(right_width + 2), room).into_iter().enumerate() {
         if i > 0 {
             out.push(Line::raw(format!("{}{text}", " ".repeat(indent))));
             continue;
         }
-        let gap = columns.saturating_sub(indent + crate::tui::text::width(&text) + right_width);
+        let gap = columns.saturating_sub(indent + text::width(&text) + right_width);
         let mut spans =
             vec![Span::styled(name.clone(), theme.style(Role::Proposed)), Span::raw("  "), Span::raw(text), Span::raw(" ".repeat(gap))];
         spans.append(&mut right);
@@ -108,47 +135,51 @@ fn diagnosis(theme: &Theme, suspect: Option<&Suspect>, words: &str, proposal: Op
 }
 
 /// What has become of a proposal, in a word; nothing while it is open.
-pub fn standing(theme: &Theme, p: &Proposal) -> Span<'static> {
+fn standing(theme: &Theme, p: &Proposal) -> Span<'static> {
     match &p.standing {
         Standing::Open => Span::raw(""),
         Standing::Accepted => Span::styled("✓ accepted   ", theme.style(Role::Good)),
         Standing::Rejected(note) if note.is_empty() => Span::styled("✗ rejected   ", theme.style(Role::Bad)),
-        Standing::Rejected(note) => Span::styled(format!("✗ rejected: {}   ", crate::tui::text::clip(note, 30)), theme.style(Role::Bad)),
+        Standing::Rejected(note) => Span::styled(format!("✗ rejected: {}   ", text::clip(note, 30)), theme.style(Role::Bad)),
         Standing::Skipped => Span::styled("put off   ", theme.style(Role::Warn)),
         Standing::Undone => Span::styled("taken back   ", theme.style(Role::Warn)),
     }
 }
 
-/// One line of figures.
-pub fn evidence(theme: &Theme, p: &Proposal, gap: &'static str) -> Vec<Span<'static>> {
-    let mut out = Vec::new();
-    let mut part = |label: &str, value: String, role: Role, after: String| {
-        if !out.is_empty() {
-            out.push(Span::raw(gap));
-        }
-        out.push(Span::styled(format!("{label} "), theme.style(Role::Dim)));
-        out.push(Span::styled(value, theme.style(role)));
-        out.push(Span::styled(after, theme.style(Role::Dim)));
+/// What trying it gave: the region's error, the labels, and on how many images.
+fn evidence(state: &State, p: &Proposal, columns: usize) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let dim = theme.style(Role::Dim);
+    let part = |label: &str, value: String, role: Role, after: String| {
+        vec![Span::styled(format!("{label} "), dim), Span::styled(value, theme.style(role)), Span::styled(after, dim)]
     };
+    let better = |yes: bool| if yes { Role::Good } else { Role::Warn };
+    let mut parts = Vec::new();
     if let Some((before, after)) = p.region.filter(|_| p.category != Category::PP) {
-        // A region that does not run, or gives another shape, has no error that could be told.
-        let before_text = if before.is_finite() { number(before) } else { "fails".into() };
-        part(
-            "this region",
-            format!("{before_text} → {}", number(after)),
-            if after < before { Role::Good } else { Role::Warn },
-            String::new(),
-        );
+        parts.push(part("error", format!("{} → {}", measured(before), measured(after)), better(after < before), String::new()));
     }
     if let Some((before, after)) = p.flips {
-        part("flipped", format!("{before} → {after}"), if after < before { Role::Good } else { Role::Warn }, format!(" of {before} tried"));
+        parts.push(part("flipped", format!("{before} → {after}"), better(after < before), String::new()));
     }
     match p.breaks {
-        Some((0, of)) => part("breaks", "none".into(), Role::Good, format!(" of {of}")),
-        Some((n, of)) => part("breaks", n.to_string(), Role::Bad, format!(" of {of}")),
+        Some((0, of)) => parts.push(part("breaks", "none".into(), Role::Good, format!(" of {of}"))),
+        Some((n, of)) => parts.push(part("breaks", n.to_string(), Role::Bad, format!(" of {of}"))),
         None => {}
     }
-    out
+    // A sample says less than all images do.
+    let images = &state.snapshot.images;
+    let tried = p.flips.map_or(0, |f| f.0) + p.breaks.map_or(0, |b| b.1);
+    let all = images.done.saturating_sub(images.held.map_or(0, |h| h.2));
+    if tried > 0 {
+        let on = if tried < all { format!("tried on {tried} of {all}") } else { format!("tried on all {tried}") };
+        parts.push(vec![Span::styled(on, dim)]);
+    }
+    flow(parts, if columns < 90 { "   " } else { "     " }, columns)
+}
+
+/// An isolated error; a region that does not run, or gives another shape, has none that could be told.
+fn measured(error: f32) -> String {
+    if error.is_finite() { number(error) } else { "fails".into() }
 }
 
 /// What there is to say when no suspect is at hand.

@@ -70,7 +70,7 @@ fn node(state: &State, network: &Network, id: OpId, columns: usize) -> Vec<Line<
         let room = columns.saturating_sub(11);
         out.push(Line::from(vec![
             Span::styled(format!("  {word:<8} "), theme.style(Role::Dim)),
-            Span::styled(text::clip_start(text, room), theme.style(Role::Dim)),
+            Span::styled(text::shorten(text, room), theme.style(Role::Dim)),
         ]));
     };
     entry("name", &harmless(network.label(id)));

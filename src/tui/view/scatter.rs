@@ -27,7 +27,7 @@ pub fn content(state: &State, weights: &[Weights], columns: usize) -> Vec<Line<'
         let room = columns.saturating_sub(text::width(&how) + 10);
         out.push(Line::from(vec![
             Span::styled("weights  ", dim),
-            Span::styled(text::clip_start(&w.name, room.max(8)), theme.style(Role::Text)),
+            Span::styled(text::shorten(&w.name, room.max(8)), theme.style(Role::Text)),
             Span::raw(" "),
             Span::styled(how, theme.style(role)),
         ]));

@@ -1,12 +1,16 @@
 //! What was wrong, what was done, and what came of it.
 
-use super::{popup, put};
+use super::{popup, put, wrapped};
 use crate::session::{Decision, Sign, Standing};
 use crate::tui::commands::Action;
 use crate::tui::state::State;
 use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
+use ratatui::text::{Line, Span};
+
+/// Columns of the window, where there are so many.
+const WIDTH: u16 = 84;
 
 /// The first line: flips before and after, and what was broken.
 fn outcome(state: &State) -> String {
@@ -78,37 +82,61 @@ pub fn text(state: &State) -> String {
     out
 }
 
+/// The lines of the window but its last, for so many columns: what came of it, what was decided, where everything is.
+fn lines(state: &State, columns: usize) -> [Vec<Line<'static>>; 3] {
+    let theme = &state.theme;
+    let mut head = wrapped(&outcome(state), columns, theme.style(if state.snapshot.images.flipped == 0 { Role::Good } else { Role::Warn }));
+    head.extend(remarks(state).iter().flat_map(|r| wrapped(r, columns, theme.style(Role::Dim))));
+    head.push(Line::raw(""));
+    let decisions = decisions(state);
+    let indent = 2 + decisions.iter().map(|d| text::width(d.2)).max().unwrap_or(0) + 2;
+    let mut middle = Vec::new();
+    for (mark, role, kind, title, after) in decisions {
+        let after = text::clip(&after, columns / 3);
+        let room = columns.saturating_sub(indent);
+        for (i, part) in text::wrap_beside(&title, room.saturating_sub(text::width(&after) + 2), room).into_iter().enumerate() {
+            if i > 0 {
+                middle.push(Line::raw(format!("{}{part}", " ".repeat(indent))));
+                continue;
+            }
+            let gap = room.saturating_sub(text::width(&part) + text::width(&after));
+            middle.push(Line::from(vec![
+                Span::styled(mark, theme.style(role)),
+                Span::styled(format!(" {}", text::fill(kind, indent - 2)), theme.style(Role::Proposed)),
+                Span::raw(format!(" {part}{}", " ".repeat(gap))),
+                Span::styled(after.clone(), theme.style(Role::Dim)),
+            ]));
+        }
+    }
+    let mut tail = vec![Line::raw("")];
+    for (what, path) in files(state) {
+        // Whole, so that it can be copied.
+        for (i, part) in text::wrap_beside(&path, columns.saturating_sub(text::width(what) + 1), columns).into_iter().enumerate() {
+            let before = if i == 0 { format!("{what} ") } else { String::new() };
+            tail.push(Line::from(vec![Span::styled(before, theme.style(Role::Dim)), Span::styled(part, theme.style(Role::Text))]));
+        }
+        if path.is_empty() {
+            tail.push(Line::styled(what, theme.style(Role::Dim)));
+        }
+    }
+    [head, middle, tail]
+}
+
 /// Draws the window.
 pub fn draw(state: &State, buffer: &mut Buffer) {
     let theme = &state.theme;
-    let snap = &state.snapshot;
-    let (remarks, decisions, files) = (remarks(state), decisions(state), files(state));
-    let height = (remarks.len() + decisions.len() + files.len() + 6) as u16;
-    let area = popup::window(state, 84, height, "done", buffer);
-    let width = area.width as usize;
-    put(buffer, area, 0, 0, &outcome(state), theme.style(if snap.images.flipped == 0 { Role::Good } else { Role::Warn }));
-    let mut y = 1;
-    for remark in &remarks {
-        put(buffer, area, 0, y, remark, theme.style(Role::Dim));
-        y += 1;
+    let columns = usize::from(state.size.width.min(WIDTH)).saturating_sub(4);
+    let [head, mut middle, tail] = lines(state, columns);
+    // Frame and keys; of too many decisions the last ones are in the log.
+    let most = usize::from(state.size.height).saturating_sub(head.len() + tail.len() + 3);
+    if middle.len() > most {
+        let left = middle.split_off(most.saturating_sub(1)).len();
+        middle.push(Line::styled(format!("… {left} more lines, in the log"), theme.style(Role::Warn)));
     }
-    y += 1;
-    let kinds = decisions.iter().map(|d| text::width(d.2)).max().unwrap_or(0);
-    for (mark, role, kind, title, after) in &decisions {
-        put(buffer, area, 0, y, mark, theme.style(*role));
-        put(buffer, area, 2, y, kind, theme.style(Role::Proposed));
-        let after = text::clip(after, width / 3);
-        let at = 2 + kinds + 2;
-        put(buffer, area, at, y, &text::clip(title, width.saturating_sub(at + 2 + text::width(&after))), theme.style(Role::Text));
-        put(buffer, area, width.saturating_sub(text::width(&after)), y, &after, theme.style(Role::Dim));
-        y += 1;
-    }
-    y += 1;
-    for (what, path) in &files {
-        let x = put(buffer, area, 0, y, what, theme.style(Role::Dim));
-        put(buffer, area, x + 1, y, &text::clip_start(path, width.saturating_sub(x + 1)), theme.style(Role::Text));
-        y += 1;
-    }
+    let all: Vec<Line<'_>> = head.into_iter().chain(middle).chain(tail).collect();
+    let area = popup::window(state, WIDTH, all.len() as u16 + 3, "done", buffer);
+    super::lines(buffer, area, &all, 0);
+    let y = usize::from(area.height).saturating_sub(1);
     let mut x = 0;
     let keys =
         [(Action::Save, "save"), (Action::SaveAs, "save as"), (Action::Report, "report"), (Action::Copy, "copy"), (Action::Undo, "undo")];

@@ -1,10 +1,11 @@
 //! The names of the panes, where only one of them fits.
 
-use super::put;
+use super::{header, put, put_line};
 use crate::tui::state::{Pane, State};
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::text::Line;
 
 fn places() -> impl Iterator<Item = (Pane, usize)> {
     let mut x = 1;
@@ -27,9 +28,15 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
             put(buffer, area, end + 1, 0, "│", theme.style(Role::Faint));
         }
     }
-    let hint = "tab switches ";
-    if area.width as usize > end + hint.len() + 2 {
-        put(buffer, area, area.width as usize - hint.len(), 0, hint, theme.style(Role::Dim));
+    // At the right what is being done, or how to go from one to the next.
+    let room = (area.width as usize).saturating_sub(end + 3);
+    let mut right = Line::from(header::work(state, room));
+    if right.spans.is_empty() {
+        right = Line::styled("tab switches", theme.style(Role::Dim));
+    }
+    if right.width() <= room {
+        let wide = right.width() as u16 + 1;
+        put_line(buffer, Rect { x: area.right() - wide, width: wide, ..area }, 0, &right);
     }
 }
 
