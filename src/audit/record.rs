@@ -47,7 +47,7 @@ pub enum Event {
     Decided(Decided),
     /// An accepted proposal's edit was made, or made again.
     Applied(Applied),
-    /// An edit was taken back.
+    /// An edit was taken back, or a rejection or skip.
     Undone(Undone),
     /// The repaired model was written.
     Saved(Saved),
@@ -322,10 +322,10 @@ pub enum Change {
     Recipe(super::RecipeChange),
 }
 
-/// An edit was taken back.
+/// An edit was taken back, or a rejection or skip.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Undone {
-    /// The proposal whose edit it was.
+    /// The proposal that it was about.
     pub proposal: u32,
     /// Why, in the words of who took it back.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct State {
     /// The session as it was opened last.
     pub opened: Opened,
-    /// All proposals by number, with the last decision on each.
+    /// All proposals by number, with the last decision on each that was not taken back.
     pub proposals: BTreeMap<u32, (Proposed, Option<Decided>)>,
     /// Every decision, in order.
     pub decisions: Vec<Decided>,
@@ -77,12 +77,7 @@ impl State {
             Event::Proposed(p) => drop(self.proposals.insert(p.proposal, (p.clone(), None))),
             Event::Decided(d) => self.decide(d)?,
             Event::Applied(a) => self.apply(seq, a)?,
-            Event::Undone(u) => {
-                let at = self.edits.iter().position(|e| e.applied.proposal == u.proposal);
-                let at = at.ok_or_else(|| format!("the edit of proposal {} is not made, it cannot be taken back", u.proposal))?;
-                let edited = self.edits.remove(at);
-                self.undone.push(edited);
-            }
+            Event::Undone(u) => self.undo(u.proposal)?,
             Event::Saved(s) => {
                 let made = self.made();
                 if s.edits != made {
@@ -126,6 +121,20 @@ impl State {
         }
         self.undone.retain(|e| e.applied.proposal != number);
         self.edits.push(Edited { seq, applied: applied.clone() });
+        Ok(())
+    }
+
+    /// Takes an edit back, or the decision to make none.
+    fn undo(&mut self, number: u32) -> Result<(), String> {
+        if let Some(at) = self.edits.iter().position(|e| e.applied.proposal == number) {
+            let edited = self.edits.remove(at);
+            self.undone.push(edited);
+            return Ok(());
+        }
+        match self.proposals.get_mut(&number) {
+            Some((_, decided @ Some(_))) if decided.as_ref().is_some_and(|d| d.decision != Decision::Accept) => *decided = None,
+            _ => return Err(format!("the edit of proposal {number} is not made, and it was not refused: there is nothing to take back")),
+        }
         Ok(())
     }
 

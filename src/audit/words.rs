@@ -71,7 +71,8 @@ fn proposed(f: &mut fmt::Formatter<'_>, p: &Proposed) -> fmt::Result {
     let name = p.fault.map_or_else(|| p.category.0.id(), |k| k.0.id());
     write!(f, "proposed {} {name}: {}", p.proposal, p.words)?;
     let Evidence { error, flips, tried, parameters, bytes } = &p.evidence;
-    if let Some((before, after)) = error {
+    // A recipe, or what does not run, has no error to begin with.
+    if let Some((before, after)) = error.filter(|(before, _)| before.0.is_finite()) {
         write!(f, "; isolated error {before} → {after}")?;
     }
     if let Some((before, after)) = flips {
@@ -117,7 +118,8 @@ impl fmt::Display for By {
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            v if v == 0.0 || !v.is_finite() => write!(f, "{v}"),
+            v if !v.is_finite() => f.write_str("not measured"),
+            0.0 => f.write_str("0"),
             v if (1e-3..1e5).contains(&v.abs()) => write!(f, "{v:.4}"),
             v => write!(f, "{v:.2e}"),
         }

@@ -41,7 +41,7 @@ pub trait Journal {
     /// # Errors
     /// In words, when it could not be kept.
     fn applied(&mut self, number: u32, proposal: &Proposal, before: Option<&str>, after: Option<&str>) -> Result<(), String>;
-    /// An edit is taken back, for the reason that `note` says.
+    /// An edit is taken back, or a rejection or skip, for the reason that `note` says.
     ///
     /// # Errors
     /// In words, when it could not be kept.

@@ -29,7 +29,8 @@ pub fn html(report: &Report) -> Result<String, ReportError> {
     env.add_filter("moment", |at: String| at.replace('T', " ").replace(":00Z", "").trim_end_matches('Z').to_string());
     env.add_filter("figure", |value: minijinja::Value| match f64::try_from(value.clone()) {
         Ok(number) => crate::audit::Figure(number as f32).to_string(),
-        Err(_) => value.to_string(),
+        // What is no number is infinite or none.
+        Err(_) => "not measured".into(),
     });
     env.add_filter("standing", |word: String| {
         use super::facts::Standing::{Accepted, Open, Rejected, Skipped, Undone, Unfinished};

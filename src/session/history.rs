@@ -32,7 +32,7 @@ impl Core {
                 offer.standing = Standing::Open;
                 let (title, number) = (offer.shown.title.clone(), offer.number);
                 if let (Some(number), Some(recorder)) = (number, &mut open.mending.recorder)
-                    && let Err(why) = recorder.decided(number, Decision::Skip, "the decision was taken back")
+                    && let Err(why) = recorder.undone(number, "")
                 {
                     return self.fail(why);
                 }

@@ -127,7 +127,7 @@ fn read(job: &Job, path: &Path) -> Result<Resumed, String> {
     }
     let network = job.target.edited(&model).map(Arc::new).map_err(|e| e.to_string())?;
     let feed = Feed::new(&model, recipe);
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     Ok(Resumed { recorder: Recorder::resumed(log, By::Person(name)), edits, changed: (network, feed), cut_off })
 }
 

@@ -123,6 +123,10 @@ fn what_contradicts_the_log_is_not_written() {
     assert!(log.append(decided(1, Decision::Reject, "")).unwrap_err().to_string().contains("taken back first"));
     assert!(log.append(applied(1, "one", vec![])).unwrap_err().to_string().contains("made already"));
     assert!(log.append(proposed(1, "one")).is_err());
+    // A rejection can be taken back, once.
+    log.append_all(&[proposed(3, "three"), decided(3, Decision::Reject, "no"), undone(3)]).unwrap();
+    assert!(log.state().proposals[&3].1.is_none());
+    assert!(log.append(undone(3)).unwrap_err().to_string().contains("nothing to take back"));
     log.append(Event::Closed(Closed { flips: None, words: String::new() })).unwrap();
     assert!(log.append(proposed(2, "two")).unwrap_err().to_string().contains("closed"));
     // A session that goes on is opened again.
