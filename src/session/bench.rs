@@ -293,7 +293,7 @@ impl Bench {
     /// Name of a class in the source's numbering.
     fn class(&self, class: i64) -> String {
         let name = usize::try_from(class).ok().and_then(|c| self.images.classes()?.get(c));
-        name.map_or_else(|| class.to_string(), |n| harmless(n).into_owned())
+        name.map_or_else(|| format!("class {class}"), |n| harmless(n).into_owned())
     }
 
     /// Scores as probabilities, with names.

@@ -175,11 +175,14 @@ impl Theme {
         if !self.ascii {
             return;
         }
-        for cell in &mut buffer.content {
-            if !cell.symbol().is_ascii() {
-                let plain = text::ascii(cell.symbol());
-                cell.set_symbol(plain);
+        for at in 0..buffer.content.len() {
+            let (before, rest) = buffer.content.split_at_mut(at);
+            let Some(cell) = rest.first_mut().filter(|c| !c.symbol().is_ascii()) else { continue };
+            // An arrow takes the blank before it: `10 > 0` would be a comparison.
+            if let ("→", Some(blank)) = (cell.symbol(), before.last_mut().filter(|c| c.symbol() == " ")) {
+                blank.set_symbol("-").set_style(cell.style());
             }
+            cell.set_symbol(text::ascii(cell.symbol()));
         }
     }
 }
@@ -252,5 +255,6 @@ mod tests {
         theme.finish(&mut buffer);
         assert!(buffer.content.iter().all(|c| c.symbol().is_ascii()));
         assert_eq!(buffer.content[0].symbol(), "*");
+        assert_eq!((buffer.content[10].symbol(), buffer.content[11].symbol()), ("-", ">"));
     }
 }

@@ -1,6 +1,6 @@
 //! The flipped image: its picture, what both models say of it, and with what margin.
 
-use super::{open_frame, put, title};
+use super::{open_frame, put, select, title};
 use crate::session::{Opinion, Scored};
 use crate::tui::layout::{self, Panes};
 use crate::tui::picture::Form;
@@ -107,8 +107,12 @@ fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
             at = put(buffer, area, at, y, if *differs { "✗" } else { "✓" }, theme.style(Role::Faint));
         }
         at = put(buffer, area, at, y, sign, theme.style(role));
-        let style = if i == state.image { theme.style(Role::Selected) } else { theme.style(Role::Text) };
-        put(buffer, area, at + 1, y, &text::clip(&crate::model::harmless(&name), (x + WIDTH).saturating_sub(at + 2)), style);
+        let name = text::shorten(&crate::model::harmless(&name), (x + WIDTH).saturating_sub(at + 2));
+        put(buffer, area, at + 1, y, &name, theme.style(Role::Text));
+        if i == state.image {
+            let place = Rect { x: area.x + at as u16 + 1, width: text::width(&name) as u16, ..area };
+            select(buffer, place, y, theme);
+        }
     }
     if hidden > 0 {
         let mark = format!(" {hidden} more ");
