@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use super::check::CheckArgs;
-use super::debug::DebugArgs;
+use super::debug::{DebugArgs, ScreenArgs};
 use super::export::ExportArgs;
 use super::inject::InjectArgs;
 use super::inspect::InspectArgs;
@@ -26,6 +26,9 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// How the screen looks that is opened without a command.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,

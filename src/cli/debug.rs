@@ -1,12 +1,13 @@
 //! `fixcon debug`, and `fixcon` alone: the screen.
 
+use super::output::{check_outputs, print_text};
 use super::{CaseArgs, Common, SAME, demos};
 use crate::session::{Command, EngineOptions};
-use crate::tui::{self, Config, Options, Theme};
+use crate::tui::{self, Config, Left, Options, Theme};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `fixcon debug`.
@@ -15,10 +16,21 @@ pub struct DebugArgs {
     /// The case; without one the demonstrations are listed.
     #[command(flatten)]
     pub case: CaseArgs,
-    /// Colours; the terminal is asked when absent
+    /// Where the repaired model goes; beside the target when absent
+    #[arg(long, short, value_name = "MODEL")]
+    pub output: Option<PathBuf>,
+    /// How it looks.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
+}
+
+/// How the screen looks, and which keys it takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ScreenArgs {
+    /// Colours of the screen; the terminal is asked when absent
     #[arg(long, value_enum, value_name = "NAME")]
     pub theme: Option<Colours>,
-    /// Configuration file with keys and theme; fixcon/config.toml in the user's configuration folder when absent
+    /// Configuration file of the screen, with keys and theme; fixcon/config.toml in the user's configuration folder when absent
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
@@ -42,17 +54,52 @@ pub fn run(args: &DebugArgs, common: &Common) -> Result<ExitCode> {
     if !has_terminal() {
         bail!("fixcon debug needs a terminal; fixcon check, localize and repair do the same work without one");
     }
+    if let Some(output) = &args.output {
+        let case = (args.case.path().is_some() || args.case.has_flags()).then(|| args.case.case()).transpose()?;
+        let read: Vec<&Path> = case.iter().flat_map(|c| [c.source.as_path(), &c.target]).collect();
+        check_outputs([output.as_path()], &read)?;
+        if output.exists() {
+            bail!("{}: exists already; name another file", output.display());
+        }
+    }
     let open =
         if args.case.has_flags() { Some(Command::OpenCase(Box::new(args.case.case()?))) } else { args.case.path().map(Command::Open) };
     let list = demos().into_iter().map(|d| tui::Demo { path: d.case, title: d.title, about: d.about.unwrap_or_default() }).collect();
-    let config = match &args.config {
+    let config = match &args.screen.config {
         Some(path) => Config::open(path),
         None => Config::place().filter(|p| p.exists()).map_or_else(|| Ok(Config::default()), |p| Config::open(&p)),
     };
     let config = config.map_err(anyhow::Error::msg)?;
-    let asked = args.theme.map(|t| if t == Colours::Light { tui::Look::Light } else { tui::Look::Dark });
+    let asked = args.screen.theme.map(|t| if t == Colours::Light { tui::Look::Light } else { tui::Look::Dark });
     let theme = asked.or(config.look).map(|look| Theme { look, ..Theme::from_env(|name| std::env::var(name).ok()) });
-    let engine = EngineOptions { run: common.run_options(), ..EngineOptions::default() };
-    tui::run(Options { open, demos: list, theme, keys: config.keys, no_hints: config.no_hints, engine })?;
+    let engine = EngineOptions { run: common.run_options(), output: args.output.clone(), ..EngineOptions::default() };
+    let left = tui::run(Options { open, demos: list, theme, keys: config.keys, no_hints: config.no_hints, engine })?;
+    if !common.quiet {
+        // A terminal that is gone wants no farewell.
+        let _ = print_text(&farewell(&left));
+    }
     Ok(ExitCode::from(SAME))
+}
+
+/// Where everything is, for the shell that is there again; empty where nothing was left behind.
+fn farewell(left: &Left) -> String {
+    let mut out = String::new();
+    let mut line = |what: &str, path: &Path| out += &format!("{what:<9} {}\n", path.display());
+    left.model.iter().for_each(|p| line("repaired", p));
+    left.recipe.iter().for_each(|p| line("recipe", p));
+    if let Some(log) = &left.log {
+        line("log", log);
+        out += &format!("replay    fixcon replay {}\n", quoted(log));
+        if left.unsaved {
+            out += &format!("not saved: fixcon replay {} --output MODEL makes the repaired model\n", quoted(log));
+        }
+    }
+    out
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -26,7 +26,7 @@ mod triage;
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
 pub use check::CheckArgs;
-pub use debug::DebugArgs;
+pub use debug::{DebugArgs, ScreenArgs};
 pub use demos::{Demo, demos};
 pub use export::{ExportArgs, ExportReport};
 pub use failure::{Failure, FailureReport};
@@ -42,7 +42,7 @@ pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 pub use report::ReportArgs;
 pub use triage::{CaseLine, KindCount, TriageArgs, TriageReport};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use output::{print_json, print_text};
 use std::process::ExitCode;
 
@@ -61,6 +61,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     if let Some(code) = child::run(cli)? {
         return Ok(code);
     }
+    if cli.command.is_some() && cli.screen != ScreenArgs::default() {
+        bail!(
+            "--theme and --config before a command are for the screen that opens without one; fixcon debug takes them too, behind its name"
+        );
+    }
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
         Some(Command::Localize(args)) => localize::run(args, &cli.common),
@@ -77,7 +82,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Matrix(args)) => matrix::run(args, &cli.common),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
-        None if debug::has_terminal() => debug::run(&DebugArgs::default(), &cli.common),
+        None if debug::has_terminal() => debug::run(&DebugArgs { screen: cli.screen.clone(), ..DebugArgs::default() }, &cli.common),
         None => demos::run_first(&cli.common),
     }
 }

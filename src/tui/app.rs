@@ -12,6 +12,7 @@ use super::view;
 use crate::session::{Command, Engine, EngineOptions};
 use ratatui::crossterm::event::{self, Event};
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,11 +37,24 @@ pub struct Options {
     pub engine: EngineOptions,
 }
 
-/// Shows the screen until the user leaves.
+/// What a session left behind.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The repaired model.
+    pub model: Option<PathBuf>,
+    /// The recipe that goes with it.
+    pub recipe: Option<PathBuf>,
+    /// The audit log.
+    pub log: Option<PathBuf>,
+    /// Whether accepted repairs are in no file.
+    pub unsaved: bool,
+}
+
+/// Shows the screen until the user leaves; the terminal is as it was then.
 ///
 /// # Errors
 /// When there is no terminal, or it goes away.
-pub fn run(options: Options) -> io::Result<()> {
+pub fn run(options: Options) -> io::Result<Left> {
     let (inputs, inbox) = channel::<Input>();
     let asked = options.theme.is_none();
     let theme = options.theme.unwrap_or_else(|| Theme::from_env(|name| std::env::var(name).ok()));
@@ -94,13 +108,21 @@ pub fn run(options: Options) -> io::Result<()> {
             if leave {
                 // What was asked of the engine before (saving) is done first.
                 engine.finish();
-                return Ok(());
+                let last = inbox.try_iter().filter_map(|i| if let Input::Engine(p) = i { Some(p) } else { None }).last();
+                last.into_iter().for_each(|p| state.take(p));
+                let snap = &state.snapshot;
+                return Ok(Left {
+                    model: snap.saved.clone(),
+                    recipe: snap.saved_recipe.clone(),
+                    log: snap.audit_log.clone(),
+                    unsaved: snap.unsaved,
+                });
             }
         }
         terminal::remember_log(state.snapshot.audit_log.clone());
         tty.draw(|buffer| view::draw(&state, buffer))?;
     }
-    Ok(())
+    Ok(Left::default())
 }
 
 /// Works out, on the engine's thread, what the screen needs of a snapshot, and passes both on.

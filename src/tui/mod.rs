@@ -26,7 +26,7 @@ pub mod theme;
 pub mod update;
 pub mod view;
 
-pub use app::{Options, run};
+pub use app::{Left, Options, run};
 pub use commands::KeyMap;
 pub use config::Config;
 pub use demos::Demo;
