@@ -39,6 +39,7 @@ fn sheet() -> Sheet {
         accumulated: Some(1e-6),
         layout: "0,3,1,2".into(),
         why: String::new(),
+        said: Vec::new(),
     };
     Sheet {
         aligned: true,

@@ -53,6 +53,8 @@ pub enum Command {
         /// Row of the target's side.
         target: usize,
     },
+    /// Takes back what was said of a row's pairs, and looks again.
+    Unpair(usize),
     /// Goes on with a session that ended before it was closed, from its log.
     Resume(PathBuf),
     /// Writes the repaired model; beside the target when no path is given.

@@ -31,11 +31,13 @@ pub struct EngineOptions {
     pub localize: LocalizeOptions,
     /// One image in so many only verifies and is never used to choose an edit; 0 for none. Counts from 50 images on.
     pub holdout: usize,
+    /// Where the repaired model goes; beside the target when absent.
+    pub output: Option<PathBuf>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { run: RunOptions::default(), localize: LocalizeOptions::default(), holdout: 5 }
+        Self { run: RunOptions::default(), localize: LocalizeOptions::default(), holdout: 5, output: None }
     }
 }
 
@@ -131,6 +133,10 @@ pub(super) struct Open {
     pub bench: Option<Arc<Bench>>,
     /// Whether labels differ, by image: at the start, and now.
     pub differs: [Vec<bool>; 2],
+    /// Whether all images were run with the target as it is.
+    pub compared: bool,
+    /// Whether faults are to be looked for once they were.
+    pub then_look: bool,
     pub mending: Mending,
 }
 
@@ -205,11 +211,7 @@ impl Core {
             }
             Command::OpenCase(case) => self.open(None, case.target.clone(), move || Ok(*case)),
             Command::Inspect { row, image } => self.inspect(row, image),
-            Command::Cancel => {
-                if self.stop_task() {
-                    self.log(Tone::Warning, "cancelled");
-                }
-            }
+            Command::Cancel => self.cancel(),
             Command::Localize => self.look(),
             Command::Accept(id) => self.decide(id, crate::repair::Decision::Accept, String::new()),
             Command::Reject(id, note) => self.decide(id, crate::repair::Decision::Reject, note),
@@ -222,6 +224,7 @@ impl Core {
             Command::Take(row) => self.write(row, None),
             Command::Forbid(row) => self.pair_up(row, row, false),
             Command::Pin { source, target } => self.pair_up(source, target, true),
+            Command::Unpair(row) => self.unpair(row),
             Command::Resume(path) => self.resume(&path),
             Command::Save(path) => self.save(path),
             Command::Report => self.report(),

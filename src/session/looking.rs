@@ -3,10 +3,11 @@
 use super::engine::{Core, News};
 use super::mending::Offer;
 use super::snapshot::{Decision as Shown, Standing, Tone};
+use super::worker::{LOOKING, TRYING};
 use super::{fit, offer, own};
 use crate::localize::{Findings, Outcome};
 use crate::repair::{Evidence, Journal, Proposal};
-use crate::run::{Network, Watch};
+use crate::run::Watch;
 use std::sync::Arc;
 
 /// Images of either kind that a proposal is tried on.
@@ -15,10 +16,15 @@ const TRIED: usize = 16;
 impl Core {
     /// Looks for the regions that introduce errors.
     pub fn look(&mut self) {
-        let Some(job) = self.open.as_ref().and_then(|o| o.job.clone()) else {
+        let Some(open) = self.open.as_mut().filter(|o| o.job.is_some()) else {
             return self.fail("faults can be looked for once both models are loaded");
         };
-        self.start("looking for faults", move |to| match job.localize(to) {
+        if !open.compared {
+            open.then_look = true;
+            return self.evaluate();
+        }
+        let Some(job) = open.job.clone() else { return };
+        self.start(LOOKING, move |to| match job.localize(to) {
             Ok(findings) => {
                 let proposals = job.proposals(&findings);
                 to.tell(News::Found(Box::new(findings), proposals));
@@ -94,6 +100,7 @@ impl Core {
             Some(Shown { proposal: show(o), flips })
         };
         self.snap.decided = Arc::new(mending.history.iter().filter_map(decision).collect());
+        self.snap.other_recipe = open.job.as_ref().is_some_and(|j| j.target_feed.recipe != j.original_feed.recipe);
         self.snap.can_undo = !mending.history.is_empty();
         self.snap.can_redo = !mending.future.is_empty();
     }
@@ -101,6 +108,9 @@ impl Core {
     /// Tries what is open on some images, the first proposal of each suspect first.
     pub fn try_all(&mut self) {
         let Some(open) = &self.open else { return };
+        if !open.compared {
+            return self.evaluate();
+        }
         let Some(job) = open.job.clone() else { return };
         let waits =
             |o: &&Offer| o.current && o.evidence.is_none() && matches!(o.standing, Standing::Open | Standing::Undone | Standing::Skipped);
@@ -114,7 +124,7 @@ impl Core {
         if waiting.is_empty() || job.source_labels.labels.is_empty() {
             return;
         }
-        self.start("trying the repairs", move |to| {
+        self.start(TRYING, move |to| {
             for (id, proposal) in waiting {
                 let evidence = job.preview(&fit::fitted(job.target.model(), &proposal), TRIED, to).map_err(|e| e.to_string());
                 if to.cancelled() {
@@ -149,6 +159,9 @@ impl Core {
             return;
         }
         let Some(open) = &mut self.open else { return };
+        if !open.compared {
+            return self.fail("not all images were run with the repaired target yet");
+        }
         let Some(job) = open.job.clone() else { return };
         let Some(proposal) = open.offer(id).map(|o| o.proposal.clone()) else { return };
         self.start("trying the repair on all images", move |to| {
@@ -206,30 +219,5 @@ impl Core {
         if !self.is_deciding() {
             self.try_all();
         }
-    }
-
-    /// Says of two values that they are a pair, or none, and looks again.
-    pub fn pair_up(&mut self, source: usize, target: usize, pair: bool) {
-        let (Some(open), Some(sheet)) = (&mut self.open, &self.snap.sheet) else { return };
-        let Some(job) = &mut open.job else { return };
-        let name = |network: &Option<Arc<Network>>, cell: Option<&super::sheet::Cell>| {
-            Some(network.as_ref()?.model().index().name(*cell?.makes.last()?).to_string())
-        };
-        let mine = name(&sheet.target, sheet.rows.get(target).and_then(|r| r.target.as_ref()));
-        let theirs = name(&sheet.source, sheet.rows.get(source).and_then(|r| r.source.as_ref()));
-        let (Some(mine), Some(theirs)) = (mine, theirs) else {
-            return self.fail("nothing flows out of one of the two sides there");
-        };
-        let hints = &mut job.options.localize.hints;
-        if pair {
-            hints.forbidden.retain(|f| *f != (mine.clone(), theirs.clone()));
-            hints.pins.insert(mine.clone(), theirs.clone());
-        } else {
-            hints.pins.remove(&mine);
-            hints.forbidden.push((mine.clone(), theirs.clone()));
-        }
-        let what = if pair { "pinned" } else { "forbidden" };
-        self.log(Tone::Plain, format!("pair {what}: {theirs} (source), {mine} (target)"));
-        self.look();
     }
 }

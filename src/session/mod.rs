@@ -13,6 +13,7 @@ mod mending;
 mod offer;
 mod opening;
 mod own;
+mod pairs;
 mod resume;
 mod saving;
 mod sheet;
@@ -24,7 +25,7 @@ pub use crate::repair::words;
 pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};
-pub use sheet::{Cell, NamedShapes, Row, Shapes, Sheet, Sign};
+pub use sheet::{Cell, NamedShapes, Row, Said, Shapes, Sheet, Sign};
 pub use snapshot::{
     CaseInfo, Decision, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,
 };

@@ -4,7 +4,7 @@ use super::bench::{self, Bench, Compared, FLIPPED_AGAIN, SourceSide};
 use super::engine::{Core, News, Open};
 use super::sheet::{NamedShapes, Shapes, Sheet, shapes_of};
 use super::snapshot::{CaseInfo, Flip, Images, Load, Side, Snapshot, Tone};
-use super::worker::Reporter;
+use super::worker::{COMPARING, Reporter};
 use crate::compare::CompareError;
 use crate::dataset::{Case, DatasetError, ImageSet};
 use crate::model::harmless;
@@ -31,6 +31,8 @@ impl Core {
             source_side: None,
             bench: None,
             differs: Default::default(),
+            compared: false,
+            then_look: false,
             mending: Default::default(),
         });
         self.inspecting = None;
@@ -148,7 +150,9 @@ impl Core {
                 if standing().any(|a| a.proposal.recipe.is_some()) {
                     mended.insert(String::new());
                 }
-                Sheet::aligned(open.source.clone(), Some(target.clone()), findings, shapes, &mended)
+                let mut sheet = Sheet::aligned(open.source.clone(), Some(target.clone()), findings, shapes, &mended);
+                sheet.mark(&self.snap.said);
+                sheet
             }
             _ => Sheet::unpaired(open.source.clone(), open.target.clone(), shapes),
         };
@@ -159,27 +163,32 @@ impl Core {
     fn begin(&mut self) {
         let Some(open) = &mut self.open else { return };
         let (Some(case), Some(source), Some(target), Some(images)) = (&open.case, &open.source, &open.target, &open.images) else { return };
-        let count = images.len();
         let options = JobOptions { run: self.options.run.clone(), localize: self.options.localize.clone(), holdout: self.options.holdout };
         match Job::of((**case).clone(), source.clone(), target.clone(), images.clone(), options) {
             Err(why) => return self.fail(why.to_string()),
             Ok(job) => open.job = Some(Box::new(job)),
         }
-        open.differs = [vec![false; count], vec![false; count]];
-        self.snap.images = Images { of: count, ..Images::default() };
         self.evaluate();
     }
 
     /// Runs the target on all images, flipped ones first; the source on those on which it was not run yet.
     pub fn evaluate(&mut self) {
-        let Some(open) = &self.open else { return };
+        let Some(open) = &mut self.open else { return };
         let Some(job) = open.job.clone() else { return };
-        let mut order: Vec<usize> = (0..job.images.len()).collect();
+        let count = job.images.len();
+        open.compared = false;
+        // An evaluation that was cut short before anything was known begins anew.
+        let first_time = job.source_labels.labels.is_empty();
+        if first_time {
+            open.differs = [vec![false; count], vec![false; count]];
+            self.snap.images = Images { of: count, ..Images::default() };
+        }
+        let mut order: Vec<usize> = (0..count).collect();
         order.sort_by_key(|i| !open.differs[1][*i]);
-        let side = open.source_side.clone();
+        let side = open.source_side.clone().filter(|_| !first_time);
         let known = Known { side, shapes: open.bench.as_ref().map(|b| b.target_shapes().clone()) };
         let flipped = if known.side.is_some() { open.differs[1].iter().filter(|d| **d).count() } else { 0 };
-        let work = if known.side.is_none() { "comparing images" } else { FLIPPED_AGAIN };
+        let work = if known.side.is_none() { COMPARING } else { FLIPPED_AGAIN };
         self.start(work, move |to| evaluation(*job, known, &order, flipped, to));
     }
 
@@ -225,6 +234,8 @@ impl Core {
         let ran_before = job.target_labels.failure.is_none();
         job.source_labels = source;
         job.target_labels = target;
+        open.compared = true;
+        let look = std::mem::take(&mut open.then_look);
         if kept.is_some() {
             job.checkpoints = kept;
         }
@@ -259,7 +270,7 @@ impl Core {
             let part = self.open.as_ref().and_then(|o| o.bench.as_ref()).is_some_and(|b| b.is_partial());
             self.log(tone, if part && !first_time { format!("{text} (what lies below the edit ran)") } else { text });
         }
-        self.after_evaluation(first_time || runs_now);
+        self.after_evaluation(first_time || runs_now || look);
     }
 }
 

@@ -20,15 +20,19 @@ impl Core {
         let (Some(job), Some(recorder)) = (&open.job, &mut open.mending.recorder) else {
             return self.fail("there is nothing to save: no repair was accepted");
         };
-        match write(job, recorder, path) {
+        // Where it goes by default this session may write again.
+        let again = path.is_none() && self.options.output.is_some() && self.options.output == self.snap.saved;
+        let existing = if again { Existing::Replace } else { Existing::Refuse };
+        let path = path.or_else(|| self.options.output.clone());
+        match write(job, recorder, path, existing) {
             Err(why) => self.fail(format!("not saved: {why}")),
             Ok((model, sha256, recipe)) => {
                 self.snap.unsaved = false;
                 self.log(Tone::Good, format!("saved as {}, SHA-256 {}…", model.display(), &sha256[..12.min(sha256.len())]));
-                if let Some(recipe) = recipe {
+                if let Some(recipe) = &recipe {
                     self.log(Tone::Good, format!("its recipe: {}", recipe.display()));
                 }
-                self.snap.saved = Some(model);
+                (self.snap.saved, self.snap.saved_recipe) = (Some(model), recipe);
             }
         }
         // A task that goes on is shown again with its next progress.
@@ -71,7 +75,7 @@ impl Core {
 
 /// Begins the log beside the target, under a name that is free, with what was found so far.
 pub(super) fn begin_log(job: &Job, case: Option<&Path>, findings: Option<&Findings>) -> Result<Recorder, String> {
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     let mut last = String::new();
     for n in 1..100 {
         let path = beside(&job.case.target, "fixcon.jsonl", n);
@@ -97,7 +101,12 @@ pub(super) fn beside(target: &Path, word: &str, n: usize) -> PathBuf {
 }
 
 /// Writes model and recipe; gives their paths and the model's SHA-256.
-fn write(job: &Job, recorder: &mut Recorder, path: Option<PathBuf>) -> Result<(PathBuf, String, Option<PathBuf>), String> {
+fn write(
+    job: &Job,
+    recorder: &mut Recorder,
+    path: Option<PathBuf>,
+    existing: Existing,
+) -> Result<(PathBuf, String, Option<PathBuf>), String> {
     let path = match path {
         Some(path) => path,
         None => (1..1000)
@@ -105,7 +114,7 @@ fn write(job: &Job, recorder: &mut Recorder, path: Option<PathBuf>) -> Result<(P
             .find(|p| !p.exists())
             .ok_or("a thousand repaired models are there already")?,
     };
-    let saved = recorder.save(job, &path, Existing::Refuse).map_err(|e| e.to_string())?;
+    let saved = recorder.save(job, &path, existing).map_err(|e| e.to_string())?;
     let changed = job.target_feed.recipe != job.original_feed.recipe;
     let recipe = match &job.target_feed.recipe {
         Some(recipe) if changed => {

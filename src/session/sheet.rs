@@ -6,6 +6,7 @@ use crate::localize::Findings;
 use crate::model::{ValueId, harmless};
 use crate::run::{Network, OpId};
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// What the gutter between the two sides says of a row.
@@ -54,6 +55,24 @@ pub struct Cell {
     pub makes: Vec<ValueId>,
 }
 
+/// What a person said of two values: that they are a pair, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Whether they are a pair.
+    pub pair: bool,
+    /// Name of the source's value.
+    pub source: String,
+    /// Name of the target's value.
+    pub target: String,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, sign) = if self.pair { ("pinned", "=") } else { ("forbidden", "≠") };
+        write!(f, "pair {word} by hand: {} (source) {sign} {} (target)", harmless(&self.source), harmless(&self.target))
+    }
+}
+
 /// One row of the sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -73,6 +92,8 @@ pub struct Row {
     pub layout: String,
     /// Why it is unchecked.
     pub why: String,
+    /// What a person said of values that are made here.
+    pub said: Vec<Said>,
 }
 
 /// Both graphs in rows.
@@ -124,6 +145,7 @@ impl Sheet {
             accumulated: None,
             layout: String::new(),
             why: String::new(),
+            said: Vec::new(),
         });
         Self { aligned: false, rows: rows.collect(), source, target, floor: None, precision: Precision::Float }
     }
@@ -150,6 +172,7 @@ impl Sheet {
             accumulated: None,
             layout: String::new(),
             why: String::new(),
+            said: Vec::new(),
         });
         for (at, region) in findings.regions.iter().enumerate() {
             let layout = region.outputs.first().and_then(|p| findings.pairs.get(*p)).map(|p| &p.layout);
@@ -167,10 +190,26 @@ impl Sheet {
                 accumulated: region.accumulated,
                 layout: layout.filter(|l| !l.is_flat()).map(ToString::to_string).unwrap_or_default(),
                 why: region.why.as_deref().map(|w| harmless(w).into_owned()).unwrap_or_default(),
+                said: Vec::new(),
             });
         }
         let precision = [&source, &target].into_iter().flatten().map(|n| Precision::of(n)).max().unwrap_or(Precision::Float);
         Self { aligned: true, rows, source, target, floor: Some((findings.floor, findings.threshold)), precision }
+    }
+
+    /// Tells the rows what a person said of the values that they make.
+    pub(super) fn mark(&mut self, said: &[Said]) {
+        for (network, right) in [(self.source.clone(), false), (self.target.clone(), true)] {
+            let Some(network) = network else { continue };
+            for s in said {
+                let Some(value) = network.model().index().value(if right { &s.target } else { &s.source }) else { continue };
+                let makes = |c: &Cell| c.ops.iter().any(|id| network.op(*id).made().any(|v| v == value));
+                let side = |r: &Row| if right { r.target.as_ref() } else { r.source.as_ref() }.is_some_and(makes);
+                if let Some(row) = self.rows.iter_mut().find(|r| side(r) && !r.said.contains(s)) {
+                    row.said.push(s.clone());
+                }
+            }
+        }
     }
 
     /// The row of a region.

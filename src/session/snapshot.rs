@@ -1,7 +1,7 @@
 //! What the engine shows of itself: plain, immutable data that a screen or a command reads.
 
 use super::detail::Detail;
-use super::sheet::Sheet;
+use super::sheet::{Said, Sheet};
 use crate::localize::{Category, Findings, Kind};
 pub use crate::repair::DiffLine;
 use std::path::PathBuf;
@@ -252,6 +252,8 @@ pub struct Snapshot {
     pub detail: Option<Arc<Detail>>,
     /// What localisation found.
     pub findings: Option<Arc<Findings>>,
+    /// What a person said of pairs, the last word last.
+    pub said: Arc<Vec<Said>>,
     /// What could be changed, the first suspect's first.
     pub proposals: Arc<Vec<Proposal>>,
     /// What was decided in this session, in order.
@@ -264,6 +266,10 @@ pub struct Snapshot {
     pub unsaved: bool,
     /// Where the repaired model was written.
     pub saved: Option<PathBuf>,
+    /// Where the recipe was written that goes with it.
+    pub saved_recipe: Option<PathBuf>,
+    /// Whether an accepted repair changes how the target is fed.
+    pub other_recipe: bool,
     /// Where the last report was written.
     pub reported: Option<PathBuf>,
     /// Where the audit log is.

@@ -1,7 +1,8 @@
 //! Work on threads of its own: begun, told of, cancelled.
 
+use super::bench::FLIPPED_AGAIN;
 use super::engine::{Core, Message, News};
-use super::snapshot::Work;
+use super::snapshot::{Tone, Work};
 use crate::run::Watch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -10,6 +11,13 @@ use std::time::{Duration, Instant};
 
 /// Shortest time between two snapshots that differ in progress only.
 pub(super) const BEAT: Duration = Duration::from_millis(60);
+
+/// Work on all images when a case is opened.
+pub(super) const COMPARING: &str = "comparing images";
+/// Work of finding faults.
+pub(super) const LOOKING: &str = "looking for faults";
+/// Work on the figures of proposals.
+pub(super) const TRYING: &str = "trying the repairs";
 
 /// Work that keeps a decision.
 const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
@@ -100,6 +108,23 @@ impl Core {
             }
             None => false,
         }
+    }
+
+    /// Stops the work under way at a person's wish, and says what stands.
+    pub fn cancel(&mut self) {
+        let Some(work) = self.task.as_ref().map(|t| t.work) else { return };
+        let shown = self.snap.work.as_ref().map_or(work, |w| w.name);
+        self.stop_task();
+        let images = &self.snap.images;
+        let stands = match work {
+            COMPARING => format!("{} of {} images were compared; find faults compares them all", images.done, images.of),
+            FLIPPED_AGAIN => "the decision stands; find faults runs all images first".into(),
+            LOOKING if self.snap.findings.is_some() => "what was found before stands".into(),
+            LOOKING => "no fault was found yet; the labels that differ stand".into(),
+            TRYING => "the proposals stand, without the figures that are missing".into(),
+            _ => "nothing was changed".into(),
+        };
+        self.log(Tone::Warning, format!("cancelled: {shown}; {stands}"));
     }
 
     /// Work has come so far.

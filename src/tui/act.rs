@@ -6,7 +6,7 @@ use super::moves::{follow, go, page, select_suspect, shift, step_pane, with_shee
 use super::overlay::leave;
 use super::search;
 use super::state::{Effect, Overlay, Pane, Screen, State};
-use crate::session::{Command, Standing, Tone};
+use crate::session::{Cell, Command, Standing, Tone};
 
 /// Does what a command says, or tells why it cannot be done.
 pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
@@ -50,7 +50,10 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             state.say("sent to the terminal's clipboard", Tone::Good);
         }
         Action::Region => state.overlay = state.graph.row().map(|row| Overlay::Region { row, top: 0 }),
-        Action::Cancel => effects.push(Effect::Engine(Command::Cancel)),
+        Action::Cancel => {
+            state.cancelling = true;
+            effects.push(Effect::Engine(Command::Cancel));
+        }
 
         Action::NextSuspect => select_suspect(state, (state.suspect + 1) % state.suspect_count().max(1)),
         Action::PreviousSuspect => {
@@ -127,16 +130,25 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
                 effects.push(Effect::Engine(Command::Forbid(row)));
             }
         }
-        Action::Pin => match (state.graph.row(), state.pinning.take()) {
-            (Some(target), Some(source)) => effects.push(Effect::Engine(Command::Pin { source, target })),
-            (Some(source), None) => {
-                state.pinning = Some(source);
-                let key = state.keys.key(Action::Pin);
-                state
-                    .say(format!("the source's side is marked; go to the target's row and press {key} again, esc forgets it"), Tone::Plain);
+        Action::Pin => {
+            let makes = |c: Option<&Cell>| c.is_some_and(|c| !c.makes.is_empty());
+            let row = state.row();
+            match (state.graph.row(), state.pinning) {
+                (Some(target), Some(source)) if makes(row.and_then(|r| r.target.as_ref())) => {
+                    state.pinning = None;
+                    effects.push(Effect::Engine(Command::Pin { source, target }));
+                }
+                (Some(_), Some(_)) => state.say("nothing flows out of the target's side of this row; go to another", Tone::Warning),
+                (Some(source), None) if makes(row.and_then(|r| r.source.as_ref())) => state.pinning = Some(source),
+                (Some(_), None) => state.say("nothing flows out of the source's side of this row; go to another", Tone::Warning),
+                (None, _) => {}
             }
-            (None, _) => {}
-        },
+        }
+        Action::Unpair => {
+            if let Some(row) = state.graph.row() {
+                effects.push(Effect::Engine(Command::Unpair(row)));
+            }
+        }
 
         Action::Up => shift(state, -1),
         Action::Down => shift(state, 1),

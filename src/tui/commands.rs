@@ -100,6 +100,7 @@ commands! {
     Names "names" ["<"] "names" Graph "show operators or names of nodes";
     Pin "pin" ["P"] "pin pair" Graph "say that two values are a pair: once on the source's row, once on the target's";
     Forbid "forbid" ["X"] "forbid pair" Graph "say that what flows out of this row is no pair, and look again";
+    Unpair "unpair" ["U"] "free pair" Graph "take back what was pinned or forbidden in this row, and look again";
 
     Up "up" ["up" "k"] "up" Move "one row up";
     Down "down" ["down" "j"] "down" Move "one row down";
@@ -170,6 +171,7 @@ impl Action {
                 when(in_case && snap.findings.is_some(), "faults were not looked for yet")?;
                 when(state.graph.row().is_some_and(|r| r > 0), "go to the row of a node first")
             }
+            Self::Unpair => when(state.row().is_some_and(|r| !r.said.is_empty()), "nothing was pinned or forbidden in this row"),
             Self::Resume => {
                 when(in_case && snap.resumable.is_some() && snap.images.are_compared(), "there is no session that was cut short")
             }
@@ -279,6 +281,7 @@ pub fn of_pane(pane: Pane) -> &'static [Action] {
             Take,
             Pin,
             Forbid,
+            Unpair,
             Zoom,
         ],
         Pane::Image => &[NextImage, PreviousImage, Up, Down, Zoom],
@@ -323,6 +326,12 @@ pub fn offered(state: &State) -> Vec<Action> {
     }
     if !state.snapshot.images.flips.is_empty() {
         out.push(NextImage);
+    }
+    if state.snapshot.work.is_some() && state.snapshot.findings.is_some() {
+        out.push(Cancel);
+    }
+    if state.row().is_some_and(|r| !r.said.is_empty()) {
+        out.push(Unpair);
     }
     match state.focus {
         Pane::Graph => out.extend([Details, Search, Worst, Region, FoldAll]),

@@ -54,6 +54,9 @@ impl Derived {
                     .to_lowercase()
             })
             .collect();
+        for (text, row) in haystack.iter_mut().zip(&sheet.rows) {
+            row.said.iter().for_each(|s| text.push_str(&format!(" {s}").to_lowercase()));
+        }
         if let Some(findings) = findings {
             for suspect in &findings.suspects {
                 let row = suspect.region.map_or(Some(0), |r| sheet.row_of_region(r));

@@ -194,7 +194,7 @@ impl Graph {
         for (r, row) in sheet.rows.iter().enumerate() {
             let ends = r == 0 || r + 1 == count;
             let calls = !matches!(row.sign, Sign::Clean | Sign::Unknown);
-            if ends || calls || self.bookmarks.contains(&r) {
+            if ends || calls || !row.said.is_empty() || self.bookmarks.contains(&r) {
                 let around = if calls { context } else { 0 };
                 for k in &mut keep[r.saturating_sub(around)..(r + around + 1).min(count)] {
                     *k = true;
@@ -235,6 +235,7 @@ mod tests {
             accumulated: None,
             layout: String::new(),
             why: String::new(),
+            said: Vec::new(),
         };
         Sheet {
             aligned: true,

@@ -1,7 +1,8 @@
 //! What the engine says, taken in.
 
+use super::commands::Action;
 use super::derived::Prepared;
-use super::moves::select_suspect;
+use super::moves::{go, select_suspect};
 use super::state::{Overlay, State};
 use crate::align::Precision;
 use crate::session::{Sign, Snapshot, Standing, Tone};
@@ -28,6 +29,8 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         state.asked_to_resume = false;
         state.pinning = None;
         state.trying = None;
+        state.pairing = None;
+        state.cancelling = false;
     }
     match (&now.sheet, &before.sheet) {
         (Some(sheet), Some(old)) if std::sync::Arc::ptr_eq(sheet, old) => {}
@@ -119,6 +122,20 @@ fn go_to_what_matters(state: &mut State) {
     }
 }
 
+/// Faults were looked for with what was said of a pair: the cursor is on it again, and how to take it back is told.
+fn paired(state: &mut State, text: String, now: &Snapshot) {
+    let rows = now.sheet.as_ref().map_or(&[][..], |s| &s.rows);
+    let last = now.said.last().filter(|s| text == s.to_string());
+    let row = last.and_then(|s| rows.iter().position(|r| r.said.contains(s)));
+    let back = if last.is_some() { format!("; {} in its row takes it back", state.keys.key(Action::Unpair)) } else { String::new() };
+    let count = state.suspect_count();
+    let found = if count == 1 { "1 suspect".to_string() } else { format!("{count} suspects") };
+    if let Some(row) = row {
+        go(state, row);
+    }
+    state.say(format!("{text}; looked again: {found}{back}"), Tone::Good);
+}
+
 /// What a key led to is said where one looks for it.
 fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
     let standings = |of: &Snapshot| of.decided.iter().map(|d| (d.proposal.id, d.proposal.standing.clone())).collect::<Vec<_>>();
@@ -126,8 +143,22 @@ fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
     if decided && let Some(line) = now.log.last() {
         return state.say(line.text.clone(), line.tone);
     }
+    if state.cancelling && now.work.is_none() {
+        state.cancelling = false;
+        let said = now.log.last().filter(|l| now.log.len() > before.log.len() && l.text.starts_with("cancelled"));
+        if let Some(line) = said {
+            (state.trying, state.pairing) = (None, None);
+            return state.say(line.text.clone(), line.tone);
+        }
+    }
+    if now.said != before.said {
+        state.pairing = now.log.iter().rev().find(|l| l.tone == Tone::Plain).map(|l| l.text.clone());
+    }
     // The steps of the work have names of their own; only its end counts.
     let ended = before.work.is_some() && now.work.is_none();
+    if let Some(text) = ended.then(|| state.pairing.take()).flatten() {
+        return paired(state, text, now);
+    }
     let tried = ended.then(|| state.trying.take()).flatten();
     if let Some(p) = tried.and_then(|id| now.proposals.iter().find(|p| p.id == id && p.flips.is_some())) {
         let (flips, breaks) = (p.flips.unwrap_or_default(), p.breaks.unwrap_or_default());

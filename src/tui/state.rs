@@ -228,6 +228,10 @@ pub struct State {
     pub pinning: Option<usize>,
     /// The proposal that is being tried on all images: what comes of it is said.
     pub trying: Option<usize>,
+    /// What was said of a pair, while faults are looked for with it.
+    pub pairing: Option<String>,
+    /// Whether work was cancelled: what stands is said.
+    pub cancelling: bool,
     /// Whether hints are shown.
     pub hints: bool,
     /// Whether they were put away.
@@ -266,6 +270,8 @@ impl State {
             asked_to_resume: false,
             pinning: None,
             trying: None,
+            pairing: None,
+            cancelling: false,
             hints: false,
             hints_away: false,
         }

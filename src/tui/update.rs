@@ -12,7 +12,7 @@ use super::overlay;
 use super::picture::Picture;
 use super::state::{Effect, Pane, Screen, State};
 use super::theme::Look;
-use crate::session::{Command, Sign};
+use crate::session::{Command, Sign, Tone};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent};
 use ratatui::layout::Size;
 
@@ -133,7 +133,9 @@ fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         None if short.code == KeyCode::Esc => {
             state.search.clear();
             state.zoomed = false;
-            state.pinning = None;
+            if state.pinning.take().is_some() {
+                state.say("nothing was pinned", Tone::Plain);
+            }
         }
         None if state.screen == Screen::Demos => {
             if let KeyCode::Char(c @ '1'..='9') = short.code {

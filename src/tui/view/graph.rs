@@ -151,6 +151,9 @@ fn draw_line(state: &State, line: Line, area: Rect, y: usize, columns: &Columns,
             if state.graph.bookmarks.contains(&at) {
                 put(buffer, area, columns.gutter, y, "⚑", theme.style(Role::Warn));
             }
+            if let Some((mark, role)) = said(state, at, row) {
+                put(buffer, area, columns.gutter + 2, y, mark, theme.style(role));
+            }
             error(state, at, row, shown, area, y, columns, buffer);
         }
         Line::Fold(from, to) => {
@@ -182,6 +185,16 @@ fn draw_line(state: &State, line: Line, area: Rect, y: usize, columns: &Columns,
                 put(buffer, area, x + indent, y, &text::clip(&text, room), theme.style(Role::Dim));
             }
         }
+    }
+}
+
+/// What a person said of the row's pairs, as the key that says it.
+fn said(state: &State, at: usize, row: &Row) -> Option<(&'static str, Role)> {
+    match row.said.last() {
+        _ if state.pinning == Some(at) => Some(("P", Role::Warn)),
+        Some(s) if s.pair => Some(("P", Role::Accent)),
+        Some(_) => Some(("X", Role::Accent)),
+        None => None,
     }
 }
 

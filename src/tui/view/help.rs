@@ -49,6 +49,7 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
     }
     let more = [
         ("·", "only one side has something here"),
+        ("P X", "a pair that was pinned, or forbidden, by hand"),
         ("● │ ├ ╯", "a region in its lane; lanes are values that are read further down"),
         ("╭ ▶ ╰", "at the left edge: what the row under the cursor reads, and who reads it"),
         ("┆", "a folded run of clean regions"),

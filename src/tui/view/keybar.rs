@@ -47,6 +47,12 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, 1, 0, "↑ ↓ other rows   enter goes there   esc goes back", theme.style(Role::Dim));
         return None;
     }
+    if state.pinning.is_some() && state.toast.is_none() {
+        let key = state.keys.key(Action::Pin);
+        let text = format!("source marked   ↑ ↓ to the target's row   {key} pins the pair   esc forgets it");
+        put(buffer, area, 1, 0, &text, theme.style(Role::Proposed));
+        return None;
+    }
     let mut start = 1;
     if let Some(toast) = &state.toast {
         let lines = text::wrap(&toast.text, (area.width as usize).saturating_sub(2));
@@ -67,6 +73,14 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
     // Help and the palette are there on the narrowest screen.
     let last = [Action::Palette, Action::Help, Action::Quit];
     let mut x = start;
+    if state.screen == Screen::Demos && !state.demos.is_empty() {
+        let digits = match state.demos.len().min(9) {
+            1 => "1".to_string(),
+            n => format!("1-{n}"),
+        };
+        x = put(buffer, area, x, 0, &digits, theme.style(Role::Key));
+        x = put(buffer, area, x + 1, 0, "open at once", theme.style(Role::Text)) + 2;
+    }
     if !state.search.is_empty() && state.screen == Screen::Case {
         x = put(buffer, area, x, 0, &text::clip(&format!("/{}", state.search), 20), theme.style(Role::Match));
         x = put(buffer, area, x + 1, 0, &search::standing(state), theme.style(Role::Text)) + 2;

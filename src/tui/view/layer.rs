@@ -4,6 +4,7 @@ use super::{flow, open_frame, pane_lines, put, title, wrapped};
 use crate::localize::Category;
 use crate::session::words::number;
 use crate::session::{Activations, Detail, Fact, Row, Sign};
+use crate::tui::commands::Action;
 use crate::tui::layout::Panes;
 use crate::tui::state::{Pane, State};
 use crate::tui::text;
@@ -70,6 +71,10 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     let mended = state.sign(at) == Sign::Repaired;
     if mended && detail.is_some_and(|d| d.is_old) {
         out.push(Line::styled("what follows is as it was before the repair", theme.style(Role::Warn)));
+    }
+    for said in &row.said {
+        let text = format!("{said}; {} takes it back", state.keys.key(Action::Unpair));
+        out.extend(wrapped(&text, columns, theme.style(Role::Proposed)));
     }
     out.extend(elsewhere(state, at, columns));
     if !row.why.is_empty() && !mended {
