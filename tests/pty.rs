@@ -106,7 +106,13 @@ fn repaired(cols: u16, rows: u16) {
     terminal.wait_gone("back to the graphs");
     terminal.press("q");
     assert_eq!(terminal.end().exit_code(), 0);
+    assert_restored(&terminal);
     let log = case.join("target.fixcon.jsonl");
+    // The shell is told where everything is.
+    let told = terminal.text().replace('\n', "");
+    for part in [format!("repaired  {}", case.join("target.repaired.onnx").display()), format!("fixcon replay {}", log.display())] {
+        assert!(told.contains(&part), "{part} in {told}");
+    }
     let replayed = fixcon::audit::replay(&log, None).expect("it replays");
     assert!(replayed.is_same() && replayed.checks.len() == 1 && !replayed.unsaved);
     assert_eq!(replayed.is_file_same(&log), Some(true));
@@ -173,6 +179,42 @@ fn the_recording_ends_with_a_repaired_model() {
         }
     }
     assert_eq!(wanted.next(), None, "never seen in this order");
+}
+
+#[test]
+fn the_list_takes_the_flags_of_the_screen() {
+    let mut terminal = Terminal::start(80, 24, &["--theme", "light"]);
+    terminal.wait_for("MobileNet, Keras");
+    // The selected row on a light ground.
+    terminal.until("light colours", |_| terminal.bytes().windows(16).any(|w| w == b"48;2;220;230;247"));
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    assert_restored(&terminal);
+    // Nothing was left behind, nothing is said of it.
+    assert!(!terminal.text().contains("log"), "{}", terminal.text());
+    let mut terminal = Terminal::start(100, 24, &["--theme", "light", "check", &sample("1-").to_string_lossy()]);
+    assert_eq!(terminal.end().exit_code(), 2);
+    terminal.wait_for("are for the screen");
+}
+
+#[test]
+fn a_model_is_saved_where_it_was_asked_for() {
+    let (folder, case) = copy("1-");
+    let output = folder.path().join("mended.onnx");
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy(), "-o", &output.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("a");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.wait_for("back to the graphs");
+    terminal.press("w");
+    terminal.wait_for("saved as");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    assert!(output.exists() && !case.join("target.repaired.onnx").exists());
+    // What is there is never replaced.
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy(), "-o", &output.to_string_lossy()]);
+    assert_eq!(terminal.end().exit_code(), 2);
+    terminal.wait_for("exists already");
 }
 
 #[test]

@@ -160,6 +160,71 @@ fn a_rejection_with_a_note_and_an_undo_are_in_the_log() {
 }
 
 #[test]
+fn a_rejection_that_is_taken_back_is_no_skip_in_the_log() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let id = session.settled().proposals[0].id;
+    session.engine.send(Command::Reject(id, "not yet".into()));
+    session.until("rejected", |s| s.proposals[0].standing == Standing::Rejected("not yet".into()));
+    session.engine.send(Command::Undo(None));
+    let snap = session.until("taken back", |s| s.proposals[0].standing == Standing::Open && s.decided.is_empty());
+    let log = snap.audit_log.clone().expect("a log");
+    session.engine.finish();
+    let (records, state) = fixcon::audit::Chain::read(&log).expect("a log").trusted().expect("a whole one");
+    assert!(state.proposals.values().all(|(_, decided)| decided.is_none()), "{:?}", state.proposals);
+    assert!(records.iter().any(|r| r.event.to_string().starts_with("took back 1 by ")));
+}
+
+#[test]
+fn what_was_said_of_a_pair_is_shown_in_its_row_and_can_be_taken_back() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let clean = |s: &Snapshot| {
+        let rows = &s.sheet.as_ref().expect("a sheet").rows;
+        rows.iter()
+            .position(|r| r.sign == Sign::Clean && [&r.source, &r.target].iter().all(|c| c.as_ref().is_some_and(|c| !c.makes.is_empty())))
+    };
+    let row = clean(&snap).expect("a clean pair");
+    let marked = |s: &Snapshot| s.sheet.as_ref().and_then(|s| s.rows.iter().position(|r| !r.said.is_empty()));
+    for pair in [false, true] {
+        session.engine.send(if pair { Command::Pin { source: row, target: row } } else { Command::Forbid(row) });
+        session.until("said", |s| s.said.len() == 1 && s.said[0].pair == pair);
+        let snap = session.settled();
+        let at = marked(&snap).expect("a mark");
+        session.engine.send(Command::Unpair(at));
+        session.until("taken back", |s| s.said.is_empty());
+        let snap = session.settled();
+        assert_eq!((marked(&snap), clean(&snap)), (None, Some(row)));
+    }
+}
+
+#[test]
+fn a_model_goes_where_it_was_asked_for_again_and_again() {
+    let (folder, case) = copy("4-");
+    let output = folder.path().join("mended.onnx");
+    let (outbox, inbox) = channel();
+    let options = EngineOptions { output: Some(output.clone()), ..EngineOptions::default() };
+    let engine = Engine::start(options, move |s| drop(outbox.send(s))).expect("an engine");
+    engine.send(Command::Open(case.clone()));
+    let mut session = Session { engine, inbox, last: Arc::default() };
+    let snap = repair(&mut session);
+    assert!(snap.other_recipe && snap.saved_recipe.is_none());
+    session.engine.send(Command::Save(None));
+    let snap = session.until("saved", |s| !s.unsaved && s.saved.is_some());
+    assert_eq!((snap.saved.as_ref(), snap.saved_recipe.clone()), (Some(&output), Some(folder.path().join("mended.recipe.toml"))));
+    session.engine.send(Command::Undo(None));
+    session.until("taken back", |s| s.unsaved);
+    session.settled();
+    session.engine.send(Command::Save(None));
+    let snap = session.until("saved again", |s| !s.unsaved);
+    assert_eq!((snap.saved.as_ref(), &snap.error), (Some(&output), &None));
+    // A path that is typed never replaces a file.
+    session.engine.send(Command::Save(Some(output)));
+    session.until("an error", |s| s.error.as_ref().is_some_and(|e| e.contains("exists")));
+}
+
+#[test]
 fn proposals_that_need_the_same_constant_are_accepted_one_after_the_other() {
     let (_folder, case) = copy("16-");
     let mut session = Session::open(&case);
@@ -300,7 +365,14 @@ fn work_can_be_cancelled_and_another_case_opened_meanwhile() {
     let mut session = Session::open(&first);
     session.until("comparing", |s| s.images.done > 0);
     session.engine.send(Command::Cancel);
-    session.until("cancelled", |s| s.work.is_none());
+    let snap = session.until("cancelled", |s| s.work.is_none());
+    let last = snap.log.last().map(|l| l.text.clone()).unwrap_or_default();
+    assert!(last.starts_with("cancelled: comparing images; ") && last.contains("of 100 images were compared"), "{last}");
+    // What was cut short is made up for before faults are looked for.
+    session.engine.send(Command::Localize);
+    let snap = session.settled();
+    assert_eq!((snap.images.done, snap.images.flips.len()), (100, snap.images.flipped));
+    assert!(snap.findings.as_ref().is_some_and(|f| !f.suspects.is_empty()));
     session.engine.send(Command::Open(second));
     let snap = session.until("the second", |s| s.generation == 2 && s.is_settled() && s.findings.is_some());
     assert_eq!(snap.images.flipped, 0);

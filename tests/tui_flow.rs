@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixcon::session::{Command, Standing, Tone, Work};
+use fixcon::session::{Command, LogLine, Standing, Tone, Work};
 use fixcon::tui::commands::{Action, COMMANDS};
 use fixcon::tui::layout::Panes;
 use fixcon::tui::lines::Line;
@@ -399,6 +399,51 @@ fn escape_and_a_key_in_quick_succession_are_two_keys() {
     press(&mut state, &["alt-D"]);
     assert_eq!(state.screen, Screen::Demos);
     assert!(state.overlay.is_none());
+}
+
+#[test]
+fn a_pair_is_pinned_with_the_keys_that_are_shown_and_what_came_of_it_is_said() {
+    let mut state = state(localized(), 120, 40);
+    press(&mut state, &["g", "down", "P"]);
+    assert_eq!((state.pinning, state.toast.is_none()), (Some(1), true));
+    // A row without a target's side keeps the mark.
+    press(&mut state, &["down"]);
+    let pin = commands(&press(&mut state, &["P"]));
+    assert!(pin.contains(&Command::Pin { source: 1, target: 2 }), "{pin:?}");
+    assert_eq!(state.pinning, None);
+    let said = fixcon::session::Said { pair: true, source: "a".into(), target: "b".into() };
+    let mut next = localized();
+    next.said = Arc::new(vec![said.clone()]);
+    next.log = Arc::new([next.log.to_vec(), vec![LogLine { at: String::new(), text: said.to_string(), tone: Tone::Plain }]].concat());
+    next.work = Some(Work { name: "looking for faults", done: 1, of: 2, left: None });
+    engine(&mut state, next.clone());
+    let mut sheet = fixture::sheet(true);
+    sheet.rows[2].said.push(said);
+    (next.sheet, next.work) = (Some(Arc::new(sheet)), None);
+    engine(&mut state, next);
+    let toast = state.toast.clone().expect("what came of it");
+    assert!(
+        toast.text.contains("pinned by hand: a (source) = b (target)") && toast.text.contains("U in its row takes it back"),
+        "{toast:?}"
+    );
+    assert_eq!(state.graph.row(), Some(2));
+    assert!(commands(&press(&mut state, &["U"])).contains(&Command::Unpair(2)));
+    // Escape forgets the mark.
+    press(&mut state, &["P", "esc"]);
+    assert_eq!((state.pinning, state.toast.map(|t| t.text)), (None, Some("nothing was pinned".into())));
+}
+
+#[test]
+fn what_was_cancelled_and_what_stands_is_said() {
+    let mut state = state(comparing(), 80, 24);
+    assert!(commands(&press(&mut state, &["x"])).contains(&Command::Cancel));
+    let mut next = comparing();
+    next.work = None;
+    let line =
+        LogLine { at: String::new(), text: "cancelled: comparing images; 40 of 120 images were compared".into(), tone: Tone::Warning };
+    next.log = Arc::new([next.log.to_vec(), vec![line]].concat());
+    engine(&mut state, next);
+    assert!(state.toast.as_ref().is_some_and(|t| t.text.contains("40 of 120")), "{:?}", state.toast);
 }
 
 #[test]

@@ -437,3 +437,106 @@ fn a_choice_of_edges_says_which_keys_it_takes() {
     let last = shown.lines().last().unwrap();
     assert!(last.contains("enter goes there") && last.contains("esc goes back") && !last.contains("accept"), "{shown}");
 }
+
+#[test]
+fn what_does_not_fit_a_line_goes_on_below_and_nothing_is_cut() {
+    let long = "pads [1, 1, 1, 1] → [0, 0, 1, 1] in /features/block_12/expanded/depthwise/Conv".to_string();
+    let mut snapshot = accepted();
+    let mut all = snapshot.proposals.to_vec();
+    all[0].title = long.clone();
+    snapshot.proposals = Arc::new(all.clone());
+    let words = |shown: &str| shown.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ││ ", " ").replace(" │ │ ", " ");
+    let mut small = state(snapshot.clone(), 80, 24);
+    let shown = text(&draw(&small));
+    let brief = shown.lines().skip_while(|l| !l.starts_with("──")).collect::<Vec<_>>().join(" ");
+    assert!(words(&brief).contains("/features/block_12/expanded/depthwise/Conv") && !brief.contains('…'), "{shown}");
+    assert!(words(&brief).contains("(TensorFlow's SAME with stride 2)"), "{shown}");
+    // What is said takes more lines for once.
+    press(&mut small, &["U"]);
+    small.say(format!("tried: {}", "as many words as it takes ".repeat(6)), Tone::Plain);
+    let shown = text(&draw(&small));
+    let last: Vec<&str> = shown.lines().rev().take(3).collect();
+    assert!(last.iter().all(|l| l.contains("takes")) && !last[0].contains('…'), "{shown}");
+    // At the end.
+    let mut end = done();
+    let mut decided = end.decided.to_vec();
+    decided[0].proposal.title = long;
+    end.decided = Arc::new(decided);
+    end.saved = Some(format!("a/very/{}target.repaired.onnx", "long/".repeat(16)).into());
+    let shown = text(&draw(&state(end, 80, 24)));
+    let window: Vec<&str> = shown.lines().skip_while(|l| !l.contains("╭ done")).take_while(|l| !l.contains("╰─")).collect();
+    assert!(window.iter().all(|l| !l.contains('…')) && window.concat().contains("target.repaired.onnx"), "{shown}");
+}
+
+#[test]
+fn every_hint_fits_a_small_screen() {
+    for snapshot in [opening, comparing, localized, accepted, done] {
+        let mut state = state(snapshot(), 80, 24);
+        press(&mut state, &["esc", "H"]);
+        let shown = text(&draw(&state));
+        let hint = shown.lines().rev().nth(1).unwrap_or_default();
+        assert!(hint.starts_with(" → ") && !hint.contains('…'), "{shown}");
+    }
+}
+
+#[test]
+fn a_pair_that_was_pinned_is_marked_and_the_key_bar_leads_through_pinning() {
+    let mut snapshot = localized();
+    let mut sheet = fixture::sheet(true);
+    for (row, pair) in [(3, true), (8, false)] {
+        sheet.rows[row].said.push(fixcon::session::Said { pair, source: "a".into(), target: "b".into() });
+    }
+    snapshot.sheet = Some(Arc::new(sheet));
+    at_all_sizes("pinned", |w, h| {
+        let mut state = state(snapshot.clone(), w, h);
+        press(&mut state, &["P"]);
+        state
+    });
+    let mut state = state(snapshot, 80, 24);
+    press(&mut state, &["tab", "tab"]);
+    let shown = text(&draw(&state));
+    assert!(shown.contains("pair forbidden by hand: a (source) ≠ b (target); U takes it back"), "{shown}");
+}
+
+#[test]
+fn a_recipe_that_goes_with_the_model_is_named_at_the_end() {
+    let mut snapshot = done();
+    snapshot.other_recipe = true;
+    assert!(text(&draw(&state(snapshot.clone(), 80, 24))).contains("saving writes it beside the model"));
+    snapshot.saved_recipe = Some("cases/a/target.repaired.recipe.toml".into());
+    at_all_sizes("done-recipe", |w, h| state(snapshot.clone(), w, h));
+}
+
+#[test]
+fn a_sample_is_called_one() {
+    let mut snapshot = localized();
+    assert!(text(&draw(&state(snapshot.clone(), 120, 40))).contains("breaks none of 16     tried on 32 of 120"));
+    let mut all = snapshot.proposals.to_vec();
+    (all[0].flips, all[0].breaks) = (Some((34, 2)), Some((1, 86)));
+    snapshot.proposals = Arc::new(all);
+    assert!(text(&draw(&state(snapshot, 120, 40))).contains("flipped 34 → 2     breaks 1 of 86     tried on all 120"));
+}
+
+#[test]
+fn in_ascii_an_arrow_is_no_comparison() {
+    let mut state = state(accepted(), 120, 40);
+    state.theme.ascii = true;
+    let shown = text(&draw(&state));
+    assert!(shown.contains("34-> 2 of 120") && !shown.contains("34 > 2"), "{shown}");
+}
+
+#[test]
+fn the_selected_row_can_be_read_on_any_background() {
+    // Whatever the terminal's own colours are: both sides of the pair are ours, or the row is reversed.
+    for depth in [Depth::True, Depth::Indexed, Depth::Sixteen, Depth::Mono] {
+        for keys in [&[][..], &["tab", "+"], &[":"], &["tab", "tab"]] {
+            let mut state = state(localized(), 80, 24);
+            state.theme.depth = depth;
+            press(&mut state, keys);
+            for cell in &draw(&state).content {
+                let ours = cell.bg == Color::Reset || cell.fg != Color::Reset;
+                assert!(ours, "{depth:?} {keys:?} {cell:?}");
+            }
+        }
+    }
+}

@@ -27,11 +27,7 @@ pub fn next(state: &State) -> String {
     let accepted = snap.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
     match state.proposal().map(|p| &p.standing) {
         _ if accepted && snap.images.flipped == 0 && snap.unsaved => {
-            format!(
-                "All labels agree. {} saves the model beside the target, {} undoes.",
-                key(Action::Save),
-                key(Action::Undo)
-            )
+            format!("All labels agree. {} saves the model beside the target, {} undoes.", key(Action::Save), key(Action::Undo))
         }
         _ if accepted && snap.images.flipped == 0 => {
             format!("Done and saved. {} leaves, {} goes back to the list.", key(Action::Quit), key(Action::Demos))

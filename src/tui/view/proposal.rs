@@ -45,8 +45,9 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         return out;
     };
     out.extend(diagnosis(theme, suspect, &proposal.words, Some(proposal), columns));
-    proposal.diff.iter().for_each(|line| out.extend(edit(theme, line, columns)));
+    // An edit can be long: what speaks for it comes first.
     out.extend(evidence(state, proposal, columns));
+    proposal.diff.iter().for_each(|line| out.extend(edit(theme, line, columns)));
     let equivalents = suspect.map_or(&[][..], |s| &s.equivalents);
     if !equivalents.is_empty() {
         let names: Vec<&str> = equivalents.iter().map(|k| k.id()).collect();
@@ -56,16 +57,17 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
         out.extend(wrapped(&format!("looks like {}", crate::model::harmless(known)), columns, theme.style(Role::Dim)));
     }
     for (i, other) in state.alternatives().iter().enumerate().filter(|(_, p)| p.id != proposal.id) {
-        let flips = other.flips.map(|(a, b)| format!("   {a} → {b}")).unwrap_or_default();
-        let safety = if other.safe { "" } else { "   last resort" };
         let standing = match &other.standing {
-            Standing::Open => String::new(),
-            Standing::Accepted => "   ✓ accepted".into(),
-            Standing::Rejected(_) => "   ✗ rejected".into(),
-            Standing::Skipped => "   put off".into(),
-            Standing::Undone => "   taken back".into(),
+            Standing::Open => None,
+            Standing::Accepted => Some("✓ accepted"),
+            Standing::Rejected(_) => Some("✗ rejected"),
+            Standing::Skipped => Some("put off"),
+            Standing::Undone => Some("taken back"),
         };
-        let text = format!("{}{flips}{safety}{standing}", other.title);
+        let flips = other.flips.map(|(a, b)| format!("{a} → {b}"));
+        let safety = (!other.safe).then_some("last resort");
+        let more: Vec<&str> = flips.as_deref().into_iter().chain(safety).chain(standing).collect();
+        let text = if more.is_empty() { other.title.clone() } else { format!("{} ({})", other.title, more.join(", ")) };
         out.extend(hanging(&format!("{}  ", i + 1), &text, columns, theme.style(Role::Dim)));
     }
     out
@@ -169,9 +171,13 @@ fn evidence(state: &State, p: &Proposal, columns: usize) -> Vec<Line<'static>> {
     // A sample says less than all images do.
     let images = &state.snapshot.images;
     let tried = p.flips.map_or(0, |f| f.0) + p.breaks.map_or(0, |b| b.1);
-    let all = images.done.saturating_sub(images.held.map_or(0, |h| h.2));
+    let held = images.held.map_or(0, |h| h.2);
     if tried > 0 {
-        let on = if tried < all { format!("tried on {tried} of {all}") } else { format!("tried on all {tried}") };
+        let on = match images.done.saturating_sub(tried) {
+            0 => format!("tried on all {tried}"),
+            left if left == held => format!("tried on {tried}, all but the {held} held back"),
+            _ => format!("tried on {tried} of {}", images.done),
+        };
         parts.push(vec![Span::styled(on, dim)]);
     }
     flow(parts, if columns < 90 { "   " } else { "     " }, columns)

@@ -27,6 +27,9 @@ fn remarks(state: &State) -> Vec<String> {
     if let Some((before, now, of)) = state.snapshot.images.held {
         out.push(format!("of {of} images that only verify, {before} → {now} flipped"));
     }
+    if state.snapshot.other_recipe && state.snapshot.saved_recipe.is_none() {
+        out.push("the target's recipe is repaired too: saving writes it beside the model".into());
+    }
     let left = (0..state.suspect_count()).filter_map(|s| state.suspect_row(s)).filter(|r| state.sign(*r) != Sign::Repaired).count();
     if left > 0 {
         let what = if left == 1 { "1 suspect is".to_string() } else { format!("{left} suspects are") };
@@ -60,6 +63,10 @@ fn files(state: &State) -> Vec<(&'static str, String)> {
         Some(saved) if !snap.unsaved => out.push(("saved as", path(saved))),
         _ if snap.unsaved => out.push(("not saved yet", String::new())),
         _ => {}
+    }
+    if let Some(recipe) = snap.saved_recipe.as_ref().filter(|_| snap.other_recipe) {
+        out.push(("recipe", path(recipe)));
+        out.push(("the repaired model needs it: prepare its images so, in a case under [target.preprocess]", String::new()));
     }
     out.extend(snap.audit_log.as_ref().map(|p| ("log", path(p))));
     out.extend(snap.reported.as_ref().map(|p| ("report", path(p))));
@@ -103,7 +110,7 @@ fn lines(state: &State, columns: usize) -> [Vec<Line<'static>>; 3] {
             middle.push(Line::from(vec![
                 Span::styled(mark, theme.style(role)),
                 Span::styled(format!(" {}", text::fill(kind, indent - 2)), theme.style(Role::Proposed)),
-                Span::raw(format!(" {part}{}", " ".repeat(gap))),
+                Span::raw(format!("{part}{}", " ".repeat(gap))),
                 Span::styled(after.clone(), theme.style(Role::Dim)),
             ]));
         }
@@ -116,7 +123,7 @@ fn lines(state: &State, columns: usize) -> [Vec<Line<'static>>; 3] {
             tail.push(Line::from(vec![Span::styled(before, theme.style(Role::Dim)), Span::styled(part, theme.style(Role::Text))]));
         }
         if path.is_empty() {
-            tail.push(Line::styled(what, theme.style(Role::Dim)));
+            tail.extend(wrapped(what, columns, theme.style(Role::Warn)));
         }
     }
     [head, middle, tail]
