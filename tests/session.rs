@@ -185,17 +185,23 @@ fn what_was_said_of_a_pair_is_shown_in_its_row_and_can_be_taken_back() {
         rows.iter()
             .position(|r| r.sign == Sign::Clean && [&r.source, &r.target].iter().all(|c| c.as_ref().is_some_and(|c| !c.makes.is_empty())))
     };
-    let row = clean(&snap).expect("a clean pair");
+    let first = clean(&snap).expect("a clean pair");
     let marked = |s: &Snapshot| s.sheet.as_ref().and_then(|s| s.rows.iter().position(|r| !r.said.is_empty()));
-    for pair in [false, true] {
+    let fault = snap.sheet.as_ref().and_then(|s| s.rows.iter().position(|r| r.sign == Sign::Faulty)).expect("a fault");
+    for (row, pair) in [(fault, false), (first, false), (first, true)] {
         session.engine.send(if pair { Command::Pin { source: row, target: row } } else { Command::Forbid(row) });
         session.until("said", |s| s.said.len() == 1 && s.said[0].pair == pair);
         let snap = session.settled();
         let at = marked(&snap).expect("a mark");
+        let sheet = snap.sheet.as_ref().expect("a sheet");
+        let name = |n: &Option<Arc<fixcon::run::Network>>, v| n.as_ref().map(|n| n.model().index().name(v).to_string());
+        let said = (Some(snap.said[0].source.clone()), Some(snap.said[0].target.clone()));
+        let pairs = &snap.findings.as_ref().expect("findings").pairs;
+        assert_eq!(pairs.iter().any(|p| (name(&sheet.source, p.source), name(&sheet.target, p.target)) == said), pair);
         session.engine.send(Command::Unpair(at));
         session.until("taken back", |s| s.said.is_empty());
         let snap = session.settled();
-        assert_eq!((marked(&snap), clean(&snap)), (None, Some(row)));
+        assert_eq!((marked(&snap), clean(&snap)), (None, Some(first)));
     }
 }
 

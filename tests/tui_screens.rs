@@ -540,3 +540,24 @@ fn the_selected_row_can_be_read_on_any_background() {
         }
     }
 }
+
+#[test]
+fn the_proposal_takes_the_rows_that_the_graphs_leave_empty() {
+    let mut snapshot = localized();
+    let mut sheet = fixture::sheet(true);
+    sheet.rows.truncate(10);
+    let mut all = snapshot.proposals.to_vec();
+    let diff = (0..9).map(|i| fixcon::session::DiffLine::Added(format!("line {i}"))).collect();
+    (all[0].title, all[0].diff) = (all[0].words.clone(), diff);
+    (snapshot.sheet, snapshot.proposals) = (Some(Arc::new(sheet)), Arc::new(all));
+    let mut state = state(snapshot.clone(), 80, 24);
+    // Whatever comes next, nothing moves.
+    for _ in 0..3 {
+        engine(&mut state, snapshot.clone());
+        let shown = text(&draw(&state));
+        assert!(shown.contains("● input input") && shown.contains("+ line 8") && !shown.contains(" more"), "{shown}");
+    }
+    // In another pane there is a third of the rows.
+    press(&mut state, &["tab"]);
+    assert!(text(&draw(&state)).contains(" more"));
+}

@@ -63,8 +63,11 @@ impl Walk<'_> {
         false
     }
 
-    /// A source value laid out for the target, with the element type the target has there.
+    /// A source value laid out for the target, with the element type the target has there; none where a person said that it does not belong.
     pub(super) fn laid(&self, s: ValueId, layout: &Layout, like: ValueId, images: usize) -> Option<Vec<Value>> {
+        if self.is_forbidden(like, s) {
+            return None;
+        }
         let dtype =
             self.computed.get(&like).or_else(|| self.fed.get(&like)).and_then(|c| c.first()).filter(|v| v.is_float()).map(Value::dtype);
         let theirs = self.source.values(s)?;
@@ -330,7 +333,7 @@ impl Walk<'_> {
         let outputs: Vec<(ValueId, ValueId)> =
             self.target.outputs().iter().copied().zip(self.source.network.outputs().iter().copied()).collect();
         for (o, s) in outputs {
-            if !dirty.values.contains(&o) || self.pairs.contains_key(&o) {
+            if !dirty.values.contains(&o) || self.pairs.contains_key(&o) || self.is_forbidden(o, s) {
                 continue;
             }
             let Some(x) = self.source.values(s).and_then(<[Value]>::first) else { continue };

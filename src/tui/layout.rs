@@ -66,7 +66,10 @@ impl Panes {
         let brief = if state.focus == Pane::Proposal || state.zoomed || body.height < 12 {
             0
         } else {
-            view::brief::rows(state, body.width).clamp(4, (body.height / 3).max(4))
+            // A third of the rows, and what the folded graphs leave; tabs and strip have a row each.
+            let least = u16::try_from(state.graph.least).unwrap_or(u16::MAX - 2);
+            let empty = if state.focus == Pane::Graph && least > 0 { body.height.saturating_sub(least.max(6) + 2) } else { 0 };
+            view::brief::rows(state, body.width).clamp(4, (body.height / 3).max(empty).max(4))
         };
         let [tabs, pane, below] = Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(brief)]).areas(body);
         self.tabs = Some(tabs);

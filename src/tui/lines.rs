@@ -47,6 +47,8 @@ pub struct Graph {
     pub bookmarks: BTreeSet<usize>,
     /// Names in place of operators.
     pub names: bool,
+    /// Lines that there are when all is folded that can be.
+    pub least: usize,
     /// Lines that the pane has room for.
     height: usize,
     /// Rows that stay open beside one that is not clean.
@@ -80,6 +82,7 @@ impl Graph {
         let plain = Self { bookmarks: self.bookmarks.clone(), ..Self::default() };
         let wider = [4, 8, 16, 32, sheet.rows.len()].into_iter();
         let fits = |context: &usize| plain.folded(sheet, *context).len() <= self.height;
+        self.least = plain.folded(sheet, CONTEXT).len();
         self.context = wider.take_while(fits).last().unwrap_or(CONTEXT);
         self.lines = self.folded(sheet, self.context);
         if let Some(row) = row {
