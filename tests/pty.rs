@@ -218,6 +218,27 @@ fn a_model_is_saved_where_it_was_asked_for() {
 }
 
 #[test]
+fn whoever_leaves_without_saving_is_told_how_to_get_the_model() {
+    let (folder, case) = copy("1-");
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.wait_for("breaks none");
+    terminal.press("a");
+    terminal.wait_for("10 → 0 of 100");
+    terminal.wait_for("back to the graphs");
+    terminal.press("q");
+    terminal.wait_for("leave without saving");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+    let (log, model) = (case.join("target.fixcon.jsonl"), folder.path().join("later.onnx"));
+    let told = terminal.text().replace('\n', "");
+    assert!(told.contains(&format!("not saved: fixcon replay {} --output MODEL", log.display())), "{told}");
+    let (log, model) = (log.to_string_lossy().into_owned(), model.to_string_lossy().into_owned());
+    let mut terminal = Terminal::start(100, 30, &["replay", &log, "--output", &model]);
+    assert_eq!(terminal.end().exit_code(), 0);
+    assert!(std::path::Path::new(&model).exists());
+}
+
+#[test]
 fn keys_typed_before_the_first_screen_are_not_lost() {
     let terminal = Terminal::start(80, 24, &[]);
     // At once, and by a terminal whose arrow keys are sequences.

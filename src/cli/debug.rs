@@ -89,7 +89,9 @@ fn farewell(left: &Left) -> String {
     left.recipe.iter().for_each(|p| line("recipe", p));
     if let Some(log) = &left.log {
         line("log", log);
-        out += &format!("replay    fixcon replay {}\n", quoted(log));
+        if left.model.is_some() {
+            out += &format!("replay    fixcon replay {}\n", quoted(log));
+        }
         if left.unsaved {
             out += &format!("not saved: fixcon replay {} --output MODEL makes the repaired model\n", quoted(log));
         }

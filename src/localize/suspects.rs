@@ -226,7 +226,7 @@ fn suspect(
 /// An error with as many digits as mean something.
 pub(crate) fn figure(error: f32) -> String {
     if !error.is_finite() {
-        return "∞".into();
+        return "not measured".into();
     }
     match error {
         0.0 => "0".into(),

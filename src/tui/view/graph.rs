@@ -1,7 +1,6 @@
 //! The two graphs side by side, a gutter with signs between them, the isolated error at the right.
 
-use super::{open_frame, put, select, strip, title};
-use crate::session::words::number;
+use super::{measured, open_frame, put, select, strip, title};
 use crate::session::{Cell, Load, Row, Sign};
 use crate::tui::layout::{Panes, graph_rows};
 use crate::tui::lines::Line;
@@ -274,6 +273,6 @@ fn error(state: &State, at: usize, row: &Row, shown: Sign, area: Rect, y: usize,
     let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) else { return };
     bar(state, error, area, y, columns, buffer);
     if columns.error_width > 12 && crate::tui::update::calls(shown) {
-        put(buffer, area, columns.error + 8, y, &text::clip(&number(error), 7), state.theme.style(Role::Text));
+        put(buffer, area, columns.error + 8, y, &text::clip(&measured(error), 7), state.theme.style(Role::Text));
     }
 }

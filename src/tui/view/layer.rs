@@ -1,6 +1,6 @@
 //! The selected row in detail: attributes and weights of both sides beside each other, differences first; then what flows out of it.
 
-use super::{flow, open_frame, pane_lines, put, title, wrapped};
+use super::{flow, measured, open_frame, pane_lines, put, title, wrapped};
 use crate::localize::Category;
 use crate::session::words::number;
 use crate::session::{Activations, Detail, Fact, Row, Sign};
@@ -83,7 +83,7 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     if let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) {
         let floor = state.snapshot.sheet.as_ref().and_then(|s| s.floor).map(|f| f.0);
         let figures = [("isolated", Some(error)), ("accumulated", row.accumulated.filter(|_| !mended)), ("floor", floor)];
-        let figure = |(name, x): (&str, Option<f32>)| Some(vec![Span::styled(format!("{name} "), dim), Span::raw(number(x?))]);
+        let figure = |(name, x): (&str, Option<f32>)| Some(vec![Span::styled(format!("{name} "), dim), Span::raw(measured(x?))]);
         out.extend(flow(figures.into_iter().filter_map(figure).collect(), "   ", columns));
     }
     let suspect = state.suspect_at(at).and_then(|s| state.snapshot.findings.as_ref()?.suspects.get(s));

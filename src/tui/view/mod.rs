@@ -201,3 +201,8 @@ pub(super) fn flow(parts: Vec<Vec<Span<'static>>>, gap: &'static str, columns: u
     }
     out
 }
+
+/// An isolated error; a region that does not run, or gives another shape, has none that could be told.
+pub(super) fn measured(error: f32) -> String {
+    if error.is_finite() { crate::session::words::number(error) } else { "fails".into() }
+}

@@ -1,8 +1,7 @@
 //! What is wrong with the suspect, the edit that would mend it, its evidence, and what has been decided.
 
-use super::{flow, open_frame, pane_lines, title, wrapped};
+use super::{flow, measured, open_frame, pane_lines, title, wrapped};
 use crate::localize::{Category, Outcome, Suspect};
-use crate::session::words::number;
 use crate::session::{DiffLine, Load, Proposal, Snapshot, Standing};
 use crate::tui::layout::Panes;
 use crate::tui::state::{Pane, State};
@@ -181,11 +180,6 @@ fn evidence(state: &State, p: &Proposal, columns: usize) -> Vec<Line<'static>> {
         parts.push(vec![Span::styled(on, dim)]);
     }
     flow(parts, if columns < 90 { "   " } else { "     " }, columns)
-}
-
-/// An isolated error; a region that does not run, or gives another shape, has none that could be told.
-fn measured(error: f32) -> String {
-    if error.is_finite() { number(error) } else { "fails".into() }
 }
 
 /// What there is to say when no suspect is at hand.
