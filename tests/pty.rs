@@ -21,7 +21,14 @@ fn assert_restored(terminal: &Terminal) {
 #[test]
 fn the_list_of_demonstrations_leads_to_flipped_images() {
     let mut terminal = Terminal::start(80, 24, &[]);
-    terminal.wait_for("MobileNet, Keras");
+    // All texts have room.
+    for (key, last) in [("G", "weights spoilt"), ("g", "MobileNet, Keras")] {
+        terminal.wait_for("MobileNet, Keras");
+        terminal.press(key);
+        terminal.until(last, |text| text.lines().any(|l| l.contains("▶") && l.contains(last)));
+        let cut = terminal.text().lines().any(|l| l.contains('…') && !l.contains("of your own"));
+        assert!(!cut, "{}", terminal.text());
+    }
     terminal.press("\r");
     terminal.until("flips", |text| text.contains(" flipped") && text.contains("Conv"));
     terminal.press("\t");
