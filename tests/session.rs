@@ -169,10 +169,17 @@ fn a_rejection_that_is_taken_back_is_no_skip_in_the_log() {
     session.engine.send(Command::Undo(None));
     let snap = session.until("taken back", |s| s.proposals[0].standing == Standing::Open && s.decided.is_empty());
     let log = snap.audit_log.clone().expect("a log");
-    session.engine.finish();
     let (records, state) = fixcon::audit::Chain::read(&log).expect("a log").trusted().expect("a whole one");
     assert!(state.proposals.values().all(|(_, decided)| decided.is_none()), "{:?}", state.proposals);
     assert!(records.iter().any(|r| r.event.to_string().starts_with("took back 1 by ")));
+    // Accepted after all, it is the only change that the images saw.
+    session.engine.send(Command::Accept(id));
+    session.until("accepted", |s| !s.decided.is_empty());
+    session.settled();
+    session.engine.finish();
+    let report = fixcon::report::Report::read(&log).expect("a report");
+    let what: Vec<&str> = report.edits[0].decisions.iter().map(|d| d.what).collect();
+    assert_eq!((report.edits[0].together, &what[..]), (0, &["rejected", "taken back", "accepted"][..]));
 }
 
 #[test]

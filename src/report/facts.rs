@@ -526,7 +526,13 @@ fn edits(records: &[Record], state: &State) -> Vec<EditLine> {
 
 /// Flips before and after an edit was made last, and how many other changes were made between both evaluations.
 fn flips_of(records: &[Record], proposal: u32) -> Option<((usize, usize), usize)> {
-    let changes = |r: &&Record| matches!(&r.event, Event::Applied(_) | Event::Undone(_));
+    // What is taken back is an edit where one was made, else a rejection.
+    let made = |n: u32, before: u64| records.iter().any(|r| r.seq < before && matches!(&r.event, Event::Applied(a) if a.proposal == n));
+    let changes = |r: &&Record| match &r.event {
+        Event::Applied(_) => true,
+        Event::Undone(u) => made(u.proposal, r.seq),
+        _ => false,
+    };
     let at = records.iter().rposition(|r| matches!(&r.event, Event::Applied(a) if a.proposal == proposal))?;
     let first = records[..at].iter().rposition(|r| on_all(r).is_some())?;
     let last = at + records[at..].iter().position(|r| on_all(r).is_some())?;
