@@ -1,10 +1,9 @@
 //! What the source makes of the same by the same operator: structure says what a value should be where numbers do not.
 
-use super::layout::candidates;
-use super::reference::{Reference, moves, weights_of};
+use super::reference::moves;
 use super::walk::{Match, Walk};
 use crate::model::ValueId;
-use crate::run::{Network, Op, OpId, Value};
+use crate::run::{Op, OpId, Value};
 use std::collections::{HashMap, HashSet};
 
 /// Largest error at which a value that is not equal is still near.
@@ -95,32 +94,4 @@ impl Walk<'_> {
         }
         at
     }
-}
-
-/// Whether most weights of the target are nearly those of the source without being equal: then each layer is off.
-pub(super) fn is_rounded(target: &Network, source: &Reference<'_>) -> bool {
-    let sampled = |mine: ValueId, theirs: ValueId| {
-        let (Some(x), Some(y)) = (source.network.constant(theirs), target.constant(mine)) else { return false };
-        let layouts = candidates(x.shape(), y.shape());
-        let (x, y) = (x.to_f32(), y.to_f32());
-        layouts.iter().any(|l| l.sampled_error(&x, &y) < 0.3)
-    };
-    // Folded batch normalisation scales weights a little, too.
-    let norms = |n: &Network| n.ops().iter().filter(|op| op.op_type() == "BatchNormalization").count();
-    if norms(target) != norms(source.network) {
-        return false;
-    }
-    // Biases are as a rule left as they are.
-    let is_matrix = |v: ValueId| target.constant(v).is_some_and(|c| c.shape().iter().filter(|d| **d > 1).count() > 1);
-    let (mut equal, mut near) = (0, 0);
-    for mine in target.op_ids().flat_map(|id| weights_of(target, id)).filter(|w| is_matrix(w.value)) {
-        let distances = source.weights().iter().filter(|w| w.len == mine.len).map(|w| (mine.print.distance(&w.print), w.value));
-        let theirs: Vec<(f64, ValueId)> = distances.filter(|(d, _)| *d < 0.2).collect();
-        if theirs.iter().any(|(d, _)| *d <= 1e-4) {
-            equal += 1;
-        } else if theirs.iter().any(|(_, w)| sampled(mine.value, *w)) {
-            near += 1;
-        }
-    }
-    near > equal
 }

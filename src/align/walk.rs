@@ -1,9 +1,8 @@
 //! The forward walk: every node of the target on the source's own values, wherever these are known.
 
-use super::counterparts::is_rounded;
 use super::layout::{Layout, candidates};
 use super::numbers::{Fingerprint, error_between, worst_error};
-use super::reference::{Reference, moves};
+use super::reference::{Reference, is_rounded, moves};
 use super::{Hints, PairKind};
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};

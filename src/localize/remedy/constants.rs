@@ -2,6 +2,7 @@
 
 use super::attributes::pad_amounts;
 use super::{Bench, Remedy};
+use crate::align::{Layout, candidates, relative_error};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto};
 use crate::model::{Edit, NodeExt, ValueId};
@@ -47,6 +48,18 @@ pub(super) fn behind(bench: &Bench<'_>, v: ValueId) -> Vec<ValueId> {
         out.extend(origin.initializers.iter().filter(|i| **i != v));
     }
     out
+}
+
+/// A constant in the layouts that another one can have, the one nearest to it first.
+pub(super) fn laid_out(source: &Value, like: &Value) -> Vec<Value> {
+    let now = like.to_f32();
+    let mut out: Vec<(f32, Value)> = candidates(source.shape(), like.shape())
+        .into_iter()
+        .filter_map(|l: Layout| l.apply(source))
+        .map(|v| (relative_error(&now, &v.to_f32()), v))
+        .collect();
+    out.sort_by(|a, b| a.0.total_cmp(&b.0));
+    out.into_iter().map(|(_, v)| v).collect()
 }
 
 /// A constant as people read it.

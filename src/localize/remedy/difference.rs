@@ -1,8 +1,7 @@
 //! How a constant differs from the one that should be there: the kind, and the words for it.
 
-use super::constants::{behind, replace};
+use super::constants::{behind, laid_out, replace};
 use super::quantised::requantised;
-use super::weights::laid_out;
 use super::{Bench, Remedy};
 use crate::align::{Fingerprint, relative_error};
 use crate::localize::Kind;

@@ -1,10 +1,9 @@
 //! Convolutions and matrix products: the source's folded parameters in the place of the target's.
 
 use super::bias::{bias_remedy, tail_bias};
-use super::constants::{behind, replace};
+use super::constants::{behind, laid_out, replace};
 use super::difference::instead;
 use super::fold::Linear;
-use super::weights::laid_out;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto};

@@ -1,12 +1,11 @@
 //! Weights, biases, normalisation and quantisation parameters: the source's, in the target's layout and folding.
 
-use super::constants::{behind, replace};
+use super::constants::{behind, laid_out, replace};
 use super::difference::instead;
 use super::linear::linear;
 use super::normalisation::normalisation;
 use super::quantised::quantisation;
 use super::{Bench, Remedy};
-use crate::align::{Layout, candidates, relative_error};
 use crate::localize::Kind;
 use crate::model::{Edit, ValueId};
 use crate::run::{OpId, Value};
@@ -79,16 +78,4 @@ fn exchanged(bench: &Bench<'_>) -> Vec<Remedy> {
         }
     }
     out
-}
-
-/// A constant in the layouts that another one can have, the one nearest to it first.
-pub(super) fn laid_out(source: &Value, like: &Value) -> Vec<Value> {
-    let now = like.to_f32();
-    let mut out: Vec<(f32, Value)> = candidates(source.shape(), like.shape())
-        .into_iter()
-        .filter_map(|l: Layout| l.apply(source))
-        .map(|v| (relative_error(&now, &v.to_f32()), v))
-        .collect();
-    out.sort_by(|a, b| a.0.total_cmp(&b.0));
-    out.into_iter().map(|(_, v)| v).collect()
 }
