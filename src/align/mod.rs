@@ -230,13 +230,13 @@ impl<'a> Alignment<'a> {
     pub fn images(&self) -> usize {
         self.walk.images
     }
-    /// What consumers of a target value are given: the source's value where paired.
+    /// What consumers of a target value are given, image by image: the source's value where paired. `None` where no image has one.
     pub fn fed(&self, v: ValueId) -> Option<&[Value]> {
-        self.walk.fed.get(&v).map(Vec::as_slice)
+        self.walk.fed.get(&v).map(Vec::as_slice).filter(|x| !x.is_empty())
     }
     /// What the target makes there from what it is given; kept for values that are not equal.
     pub fn computed(&self, v: ValueId) -> Option<&[Value]> {
-        self.walk.computed.get(&v).map(Vec::as_slice)
+        self.walk.computed.get(&v).map(Vec::as_slice).filter(|x| !x.is_empty())
     }
     /// The pair of a target value.
     pub fn pair_of(&self, v: ValueId) -> Option<&Pair> {

@@ -1,7 +1,7 @@
 //! What a log says about files: where they are, and the SHA-256 of what was in them.
 
 use super::AuditError;
-use crate::model::{Model, ModelError};
+use crate::model::{Model, ModelError, regular};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,7 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
 /// When it cannot be read.
 pub fn file_sha256(path: &Path) -> Result<String, AuditError> {
     let io = |e: std::io::Error| AuditError::Io { path: path.into(), why: e.to_string() };
+    regular(path).map_err(io)?;
     let mut file = std::fs::File::open(path).map_err(io)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

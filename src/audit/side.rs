@@ -2,10 +2,13 @@
 
 use super::digest::{file_sha256, sha256_hex};
 use super::{folder, sync_folder};
-use crate::model::{ModelError, temporary};
+use crate::model::{ModelError, read_file, temporary};
 use bytes::Bytes;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Bytes above which a file is not read.
+const LARGEST: u64 = 4 << 30;
 
 /// The folder beside a log.
 #[derive(Debug, Clone)]
@@ -46,7 +49,7 @@ impl SideFiles {
         if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(ModelError::Record { what: name.into(), why: "it names a file that no log writes".into() });
         }
-        let bytes = std::fs::read(&path).map_err(|e| bad(e.to_string()))?;
+        let bytes = read_file(&path, LARGEST).map_err(|e| bad(e.to_string()))?;
         if sha256_hex(&bytes) != sha256 {
             return Err(bad("was changed after it was written: its SHA-256 is not its name".into()));
         }

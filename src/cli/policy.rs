@@ -1,6 +1,7 @@
 //! What a repair without a person may accept: a policy file, flags in its place, or both.
 
 use crate::localize::Category;
+use crate::model::read_text;
 use crate::repair::Policy;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 /// and one that was not looked at may need it: none is held back from raising precision.
 const HOLDOUT: usize = 5;
 const HOLDOUT_OF_RAISING: usize = 0;
+/// Bytes above which a policy is not read.
+const LARGEST: u64 = 1 << 20;
 
 /// What may be accepted. Flags win over the policy file, whose keys have the names of the flags.
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
@@ -85,7 +88,7 @@ pub struct Terms {
 }
 
 fn read(path: &Path) -> Result<PolicyArgs> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{}: the policy cannot be read", path.display()))?;
+    let text = read_text(path, LARGEST).with_context(|| format!("{}: the policy cannot be read", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{}: not a policy", path.display()))
 }
 

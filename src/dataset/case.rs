@@ -2,6 +2,7 @@
 
 use super::recipe::RecipeKeys;
 use super::{DatasetError, explain_toml};
+use crate::model::{read_file, regular};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
@@ -130,17 +131,14 @@ impl CaseFile {
     /// [`DatasetError::Case`] when it cannot be read or holds an unknown key.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
         let bad = |why: String| DatasetError::Case { path: path.into(), why };
-        let meta = std::fs::metadata(path).map_err(|e| bad(e.to_string()))?;
-        if meta.is_dir() {
-            return Err(bad("is a folder, not a case file".into()));
-        }
+        let meta = regular(path).map_err(|e| bad(e.to_string()))?;
         if meta.len() > MAX_FILE && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) {
             return Err(bad(A_MODEL.into()));
         }
         if meta.len() > MAX_FILE {
             return Err(bad(format!("has {} bytes; a case file is a page of text", meta.len())));
         }
-        let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+        let bytes = read_file(path, MAX_FILE).map_err(|e| bad(e.to_string()))?;
         let model = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
         let text = String::from_utf8(bytes).map_err(|_| bad(if model { A_MODEL.into() } else { "is no UTF-8 text".into() }))?;
         let mut case = Self::parse(&text).map_err(bad)?;

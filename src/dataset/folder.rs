@@ -4,6 +4,7 @@ use super::feed::Feed;
 use super::recipe::{Alpha, AxisOrder, Geometry};
 use super::tensor::{shaped, tensor};
 use super::{DatasetError, Picture, npy};
+use crate::model::{read_file, read_text, regular};
 use crate::run::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Extensions that are taken for images, in lower case.
 const EXTENSIONS: &[&str] = &["jpg", "jpeg", "jpe", "png", "bmp", "webp", "gif"];
-/// Bytes above which a file is not taken for a list.
+/// Bytes above which a file is not taken for a list, of images, class names or classes.
 const MAX_LIST: u64 = 64 << 20;
 /// Bytes of decoded pictures that are kept for the next pass.
 const CACHE: usize = 256 << 20;
@@ -234,13 +235,11 @@ fn folder(path: &Path, classes: Option<&[String]>) -> Result<Vec<Item>, String> 
 
 /// One image a line, relative to the list; behind it, after white space, its class by name or number. `#` begins a comment line.
 fn list(path: &Path, classes: Option<&[String]>) -> Result<Vec<Item>, String> {
-    if std::fs::metadata(path).is_ok_and(|m| m.len() > MAX_LIST) {
+    if regular(path).map_err(|e| e.to_string())?.len() > MAX_LIST {
         return Err(format!("is no image, and too long for a list of images ({MAX_LIST} bytes at most)"));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::InvalidData => "is no image, no .npy or .npz file, and no list of images".to_string(),
-        _ => e.to_string(),
-    })?;
+    let bytes = read_file(path, MAX_LIST).map_err(|e| e.to_string())?;
+    let text = String::from_utf8(bytes).map_err(|_| "is no image, no .npy or .npz file, and no list of images")?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut out = Vec::new();
     for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
@@ -272,14 +271,14 @@ fn tensor_items(path: &Path, arrays: &[(String, Value)]) -> Result<Vec<Item>, St
 }
 
 fn read_labels(path: &Path) -> Result<Vec<String>, DatasetError> {
-    let text = std::fs::read_to_string(path).map_err(|e| DatasetError::Images { path: path.into(), why: e.to_string() })?;
+    let text = read_text(path, MAX_LIST).map_err(|e| DatasetError::Images { path: path.into(), why: e.to_string() })?;
     Ok(text.lines().map(|l| l.trim().to_string()).collect())
 }
 
 /// Images of the file are found by the longest way they end alike: `probe/p000.png`, or `p000.png`.
 fn read_truth(path: &Path, items: &mut [Item], classes: Option<&[String]>) -> Result<(), DatasetError> {
     let bad = |why: String| DatasetError::Images { path: path.into(), why };
-    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    let text = read_text(path, MAX_LIST).map_err(|e| bad(e.to_string()))?;
     let map: HashMap<String, serde_json::Value> = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
     for item in items {
         let parts: Vec<_> = item.path.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();

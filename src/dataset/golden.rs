@@ -1,12 +1,10 @@
 //! Values that a run elsewhere left behind: the outputs that Polygraphy saves as JSON (`--save-outputs`), or an `.npz` file.
 
 use super::{DatasetError, npy};
+use crate::model::read_file;
 use crate::run::Value;
 use serde_json::Value as Json;
 use std::path::Path;
-
-/// Bytes above which a file is not read.
-const LARGEST: u64 = 4 << 30;
 
 /// Values by name, as one image gave them.
 pub type Golden = Vec<(String, Value)>;
@@ -20,16 +18,10 @@ pub type Golden = Vec<(String, Value)>;
 /// [`DatasetError::Images`], naming the file, when it cannot be read or holds no array.
 pub fn golden(path: &Path) -> Result<Vec<Golden>, DatasetError> {
     let bad = |why: String| DatasetError::Images { path: path.into(), why };
-    let mut start = [0; 2];
-    let mut file = std::fs::File::open(path).map_err(|e| bad(e.to_string()))?;
-    let read = std::io::Read::read(&mut file, &mut start).map_err(|e| bad(e.to_string()))?;
-    if start[..read] == *b"PK" {
-        return Ok(vec![npy::read(path).map_err(bad)?]);
+    let text = read_file(path, npy::MAX_BYTES).map_err(|e| bad(e.to_string()))?;
+    if text.starts_with(b"PK") {
+        return Ok(vec![npy::archive(text).map_err(bad)?]);
     }
-    if file.metadata().map_err(|e| bad(e.to_string()))?.len() > LARGEST {
-        return Err(bad(format!("it has more than {LARGEST} bytes")));
-    }
-    let text = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
     let json: Json = serde_json::from_slice(&text).map_err(|e| bad(format!("neither .npz nor JSON: {e}")))?;
     let runs = runs(&json).map_err(bad)?;
     if runs.iter().all(Vec::is_empty) {

@@ -8,6 +8,7 @@ use super::DatasetError;
 use super::jpeg;
 use super::recipe::Alpha;
 use super::resize::Window;
+use crate::model::read_file;
 use crate::run::caught;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
@@ -76,7 +77,7 @@ impl Picture {
     /// [`DatasetError::Image`], naming the file, when it cannot be read, is no image, or is larger than [`MAX_PIXELS`].
     pub fn open(path: &Path, alpha: Alpha) -> Result<Self, DatasetError> {
         let bad = |why: String| DatasetError::Image { path: path.into(), why };
-        let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+        let bytes = read_file(path, MAX_BYTES).map_err(|e| bad(e.to_string()))?;
         Self::decode(&bytes, alpha).map_err(bad)
     }
 

@@ -4,24 +4,22 @@
 //! out, and half-precision floats are wanted.
 
 use crate::model::onnx::tensor_proto::DataType;
+use crate::model::read_file;
 use crate::run::{Value, element_size};
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 /// Bytes above which a tensor is not read.
-const MAX_BYTES: u64 = 4 << 30;
+pub(super) const MAX_BYTES: u64 = 4 << 30;
 
 /// All arrays of a file with their names; of an `.npy` file the one array, without a name.
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Value)>, String> {
-    let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if length > MAX_BYTES {
-        return Err(format!("{length} bytes are more than the limit of {MAX_BYTES}"));
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = read_file(path, MAX_BYTES).map_err(|e| e.to_string())?;
     if bytes.starts_with(b"PK") { archive(bytes) } else { Ok(vec![(String::new(), array(&bytes)?)]) }
 }
 
-fn archive(bytes: Vec<u8>) -> Result<Vec<(String, Value)>, String> {
+/// The arrays of an `.npz` file.
+pub(super) fn archive(bytes: Vec<u8>) -> Result<Vec<(String, Value)>, String> {
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
     let mut out = Vec::new();
     let mut left = MAX_BYTES;

@@ -107,7 +107,7 @@ fn obstacles(subject: &Subject<'_>, target: &Network, feed: &Feed) -> (usize, Op
             Err(crate::dataset::DatasetError::Image { .. }) => continue,
             Err(why) => return (1, Some(why.to_string())),
         };
-        let given: Vec<Value> = given.iter().zip(&feed.inputs).map(|(v, d)| filled(v, &d.given(v.shape()))).collect();
+        let given: Vec<Value> = given.iter().zip(&feed.inputs).map(|(v, d)| filled(v, &d.given(v.shape()), target.limit())).collect();
         let mut failures = 0;
         let mut first = None;
         target.forward(&given, |_, made| {
@@ -121,10 +121,12 @@ fn obstacles(subject: &Subject<'_>, target: &Network, feed: &Feed) -> (usize, Op
     (0, None)
 }
 
-/// One image repeated to fill a fixed batch.
-fn filled(value: &Value, shape: &[usize]) -> Value {
-    let times = shape.iter().product::<usize>() / value.len().max(1);
-    let full = (times > 1).then(|| Value::from_bytes(value.dtype(), shape, &value.bytes().repeat(times)).ok()).flatten();
+/// One image repeated to fill a fixed batch; itself where that would take more bytes than `limit`.
+fn filled(value: &Value, shape: &[usize], limit: u64) -> Value {
+    let wanted = shape.iter().try_fold(1, |n: usize, d| n.checked_mul(*d));
+    let times = wanted.map_or(usize::MAX, |n| n / value.len().max(1));
+    let fits = value.size().checked_mul(times).is_some_and(|bytes| bytes as u64 <= limit);
+    let full = (times > 1 && fits).then(|| Value::from_bytes(value.dtype(), shape, &value.bytes().repeat(times)).ok()).flatten();
     full.unwrap_or_else(|| value.clone())
 }
 

@@ -2,7 +2,7 @@
 
 use super::onnx::tensor_proto::DataLocation;
 use super::onnx::{AttributeProto, GraphProto, TensorProto};
-use super::{Model, ModelError};
+use super::{Model, ModelError, regular};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -13,15 +13,7 @@ const READ_UP_TO: u64 = 256 << 20;
 
 /// The bytes of a file; mapped when it is large.
 pub(super) fn load(path: &Path) -> std::io::Result<Bytes> {
-    let other = |what| Err(std::io::Error::other(what));
-    let kind = std::fs::metadata(path)?;
-    if kind.is_dir() {
-        return other("is a folder, not a file");
-    }
-    if !kind.is_file() {
-        return other("is no regular file");
-    }
-    if kind.len() <= READ_UP_TO {
+    if regular(path)?.len() <= READ_UP_TO {
         return std::fs::read(path).map(Bytes::from);
     }
     let file = std::fs::File::open(path)?;

@@ -6,10 +6,13 @@ use super::onnx::attribute_proto::AttributeType;
 use super::onnx::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::shapes::{Budget, infer_some};
 use super::{Model, ModelError, NodeExt, operators};
+use prost::Message;
 use std::collections::{HashMap, HashSet};
 
 /// A file of a few lines can call functions that call functions, to any number of nodes. So many may come of it, beside the file's own.
 const MOST_NODES: usize = 50_000;
+/// So many bytes may they have, and so many times those of the functions: one with a long name or a large constant can be called as often.
+const MOST_BYTES: (usize, usize) = (64 << 20, 64);
 /// Functions within branches within functions.
 const MOST_ROUNDS: usize = 64;
 
@@ -19,7 +22,8 @@ impl Model {
     /// Values of the main graph keep their names. The model itself, when there is nothing to do.
     ///
     /// # Errors
-    /// When a function calls itself, needs another version of an operator set, or more than 50,000 nodes come of them; when a
+    /// When a function calls itself, needs another version of an operator set, or more than 50,000 nodes or bytes out of proportion come of them;
+    /// when a
     /// sparse tensor is damaged.
     pub fn inlined(&self) -> Result<Self, ModelError> {
         if let Some(function) = recursive(&self.proto().functions).first() {
@@ -82,6 +86,8 @@ struct Inliner {
     parts: Vec<Part>,
     nodes: usize,
     most: usize,
+    bytes: usize,
+    most_bytes: usize,
     changed: bool,
 }
 
@@ -94,7 +100,8 @@ impl Inliner {
             let domain = if f.domain() == "ai.onnx" { "" } else { f.domain() };
             ((domain.to_string(), f.name().to_string(), f.overload().to_string()), f.clone())
         });
-        Self { functions: functions.collect(), names, parts: Vec::new(), nodes: 0, most, changed: false, proto }
+        let most_bytes = MOST_BYTES.0 + MOST_BYTES.1.saturating_mul(proto.encoded_len());
+        Self { functions: functions.collect(), names, parts: Vec::new(), nodes: 0, most, bytes: 0, most_bytes, changed: false, proto }
     }
 
     /// Every call in the main graph is replaced once. `None` when there was none.
@@ -148,6 +155,13 @@ impl Inliner {
                 why: format!("with functions in place there are more than {} nodes", self.most),
             });
         }
+        self.bytes += node.encoded_len();
+        if self.bytes > self.most_bytes {
+            return Err(ModelError::Invalid {
+                place: format!("node '{}'", node.label()),
+                why: format!("with functions in place the nodes have more than {} bytes", self.most_bytes),
+            });
+        }
         self.parts.push(Part::Node(Entry::new(node)));
         Ok(())
     }
@@ -192,8 +206,9 @@ impl Inliner {
         for inner in &function.node {
             let mut inner = inner.clone();
             bind(&mut inner, node, function);
-            rename(&mut inner, &names);
+            // Before its values are renamed: where it has no name of its own, one of them stands for it.
             inner.name = Some(format!("{label}/{}", inner.label()));
+            rename(&mut inner, &names);
             self.node(inner)?;
         }
         self.pass(&label, passed)
@@ -241,8 +256,8 @@ impl Inliner {
         }
         for inner in &branch.node {
             let mut inner = inner.clone();
-            rename(&mut inner, &names);
             inner.name = Some(format!("{label}/{}", inner.label()));
+            rename(&mut inner, &names);
             self.node(inner)?;
         }
         let mut passed = Vec::new();

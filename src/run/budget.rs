@@ -28,7 +28,7 @@ fn refuse(bytes: Option<u64>, shape: &[usize], limit: u64) -> Result<(), RunErro
     }
 }
 
-/// The same for operators whose inputs alone say the size, which the runtime would evaluate while it looks at shapes.
+/// The same for operators whose inputs alone say the size, or how long it takes, which the runtime would evaluate while it looks at shapes.
 pub(super) fn check_inputs(node: &NodeProto, inputs: &[Input<'_>], limit: u64) -> Result<(), RunError> {
     let value = |i: usize| match inputs.get(i) {
         Some(Input::Constant(v) | Input::Data(v)) => Some(*v),
@@ -51,6 +51,15 @@ pub(super) fn check_inputs(node: &NodeProto, inputs: &[Input<'_>], limit: u64) -
             let count = ((end - start) / step).ceil().max(0.0);
             if step == 0.0 || !count.is_finite() || count * 8.0 > limit as f64 {
                 return Err(RunError::new(format!("a range from {start} to {end} in steps of {step} is refused")));
+            }
+            Ok(())
+        }
+        // The runtime would count up to an axis in front of the first without end.
+        "LayerNormalization" | "OneHot" => {
+            let Some(rank) = value(0).map(|v| v.shape().len() as i64 + i64::from(node.op_type() == "OneHot")) else { return Ok(()) };
+            let axis = node.int("axis").unwrap_or(-1);
+            if axis < -rank {
+                return Err(RunError::new(format!("axis {axis} of a tensor with {rank} dimensions")));
             }
             Ok(())
         }

@@ -173,6 +173,8 @@ impl Evaluator {
                 Input::Constant(v) | Input::Data(v) => Some(v.dtype()),
             })
             .collect();
+        // What the checker refuses is looked at all the same when a fault is sought; the runtime would take for ever over some of it.
+        crate::model::values(node).map_err(RunError::new)?;
         types::check(node, &types)?;
         budget::check_inputs(node, inputs, self.limit)?;
         let mut constants = HashMap::new();

@@ -29,13 +29,14 @@ impl Fit {
     /// Looks at an image's inputs.
     ///
     /// # Errors
-    /// When they are too few or contradict the declared types and shapes; the error names the input.
-    pub fn new(model: &Model, inputs: &[Value]) -> Result<Self, RunError> {
+    /// When they are too few, contradict the declared types and shapes, or take more than `limit` bytes as often as they are given; the
+    /// error names the input.
+    pub fn new(model: &Model, inputs: &[Value], limit: u64) -> Result<Self, RunError> {
         let infos: Vec<_> = model.inputs().collect();
         if infos.len() != inputs.len() {
             return Err(RunError::new(format!("the model has {} inputs, {} are given", infos.len(), inputs.len())));
         }
-        let repeat = infos.iter().zip(inputs).map(|(info, value)| repeats(info, value)).collect::<Result<_, _>>()?;
+        let repeat = infos.iter().zip(inputs).map(|(info, value)| repeats(info, value, limit)).collect::<Result<_, _>>()?;
         Ok(Self { repeat })
     }
 
@@ -48,8 +49,8 @@ impl Fit {
     ///
     /// # Errors
     /// As [`Fit::new`].
-    pub fn check(&self, model: &Model, inputs: &[Value]) -> Result<(), RunError> {
-        match Self::new(model, inputs)? {
+    pub fn check(&self, model: &Model, inputs: &[Value], limit: u64) -> Result<(), RunError> {
+        match Self::new(model, inputs, limit)? {
             other if other == *self => Ok(()),
             _ => Err(RunError::new("the inputs have another batch than the first image's")),
         }
@@ -71,7 +72,7 @@ impl Fit {
 }
 
 /// How often the value must be repeated along its first axis.
-fn repeats(info: &ValueInfoProto, value: &Value) -> Result<usize, RunError> {
+fn repeats(info: &ValueInfoProto, value: &Value, limit: u64) -> Result<usize, RunError> {
     let (dtype, dims) = declared(info);
     let name = info.name();
     if let Some(dtype) = dtype.filter(|d| *d != value.dtype()) {
@@ -86,7 +87,14 @@ fn repeats(info: &ValueInfoProto, value: &Value) -> Result<usize, RunError> {
         return Ok(1);
     }
     match dims.first() {
-        Some(Some(k)) if given.first() == Some(&1) && fits(1) => Ok(*k as usize),
+        Some(Some(k)) if given.first() == Some(&1) && fits(1) => {
+            let k = usize::try_from(*k).unwrap_or(usize::MAX);
+            if value.size().checked_mul(k).is_none_or(|bytes| bytes as u64 > limit) {
+                let why = format!("input '{name}' is declared with a batch of {k}, more than the {limit} bytes allowed (--max-mem)");
+                return Err(RunError::new(why));
+            }
+            Ok(k)
+        }
         _ => {
             let want: Vec<String> = dims.iter().map(|d| d.map_or("?".into(), |d| d.to_string())).collect();
             Err(RunError::new(format!("input '{name}' is declared with shape [{}] and is given {given:?}", want.join(", "))))

@@ -96,7 +96,7 @@ impl Runner {
     /// # Errors
     /// As [`Runner::new`].
     pub fn of(network: Arc<Network>, example: &[Value], options: &RunOptions) -> Result<Self, RunError> {
-        let fit = Fit::new(network.model(), example)?;
+        let fit = Fit::new(network.model(), example, network.limit())?;
         let shapes: Shapes = example.iter().map(|v| v.shape().to_vec()).collect();
         let mut out = Self {
             network,
@@ -242,7 +242,7 @@ impl Runner {
     }
 
     fn one(&self, inputs: &[Value], session: &mut Option<Session>) -> Result<Vec<Value>, RunError> {
-        self.fit.check(self.network.model(), inputs)?;
+        self.fit.check(self.network.model(), inputs, self.network.limit())?;
         let fitted = self.fit.apply(inputs);
         let outputs = match &self.engine {
             #[cfg(feature = "ort")]

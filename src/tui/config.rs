@@ -2,9 +2,13 @@
 
 use super::commands::KeyMap;
 use super::theme::Look;
+use crate::model::read_text;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Bytes above which a file is not read.
+const LARGEST: u64 = 1 << 20;
 
 /// What can be configured.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +50,7 @@ impl Config {
     /// In words, with the file's name: it cannot be read, or something in it is not known.
     pub fn open(path: &Path) -> Result<Self, String> {
         let named = |why: String| format!("{}: {why}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|e| named(e.to_string()))?;
+        let text = read_text(path, LARGEST).map_err(|e| named(e.to_string()))?;
         Self::parse(&text).map_err(named)
     }
 

@@ -2,6 +2,8 @@
 
 use super::{root, run};
 use fixcon::dataset::{Alpha, CaseFile, ImageSet, Picture, RecipeKeys};
+use fixcon::model::onnx::*;
+use prost::Message;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::fs;
@@ -143,4 +145,95 @@ fn a_decoder_that_panics_is_an_image_that_cannot_be_read() {
     let (code, _, err) = run(&["check", "--source", model, "--target", model, "--images", images, "--preset", "clip"]);
     assert_eq!(code, 2);
     assert!(err.contains("odd.png") && err.contains("the decoder gave up on it") && !err.contains("panicked"), "{err}");
+}
+
+/// A pipe would be waited for without end, and some devices have none.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_read() {
+    let case = super::sample("17-mobilenet-clip");
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("repaired.onnx");
+    let device = "/dev/null";
+    for args in [
+        &["check", "--case", device][..],
+        &["check", "--case", &case, "--images", device],
+        &["check", "--case", &case, "--labels", device],
+        &["localize", "--case", &case, "--golden", device],
+        &["repair", "--case", &case, "--yes", "--policy", device, "--output", output.to_str().unwrap()],
+    ] {
+        let (code, _, err) = run(args);
+        assert!(code == 2 && err.contains(device) && err.contains("is no regular file"), "{args:?}: {code} {err}");
+    }
+    let list = folder.path().join("list.txt");
+    fs::write(&list, "/dev/zero\n").unwrap();
+    let (code, _, err) = run(&["check", "--case", &case, "--images", list.to_str().unwrap()]);
+    assert!(code == 2 && err.contains("is no regular file"), "{code} {err}");
+}
+
+fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: Some(op.into()),
+        input: inputs.iter().map(|s| (*s).to_string()).collect(),
+        output: vec![output.into()],
+        attribute,
+        ..NodeProto::default()
+    }
+}
+
+/// Inputs of these batches, each a picture; a node over the first; the mean of every channel as the score of a class.
+fn network(batches: &[i64], over: NodeProto) -> Vec<u8> {
+    let value = |name: &str, dims: &[i64]| {
+        let dim = |d: &i64| tensor_shape_proto::Dimension {
+            value: Some(tensor_shape_proto::dimension::Value::DimValue(*d)),
+            ..tensor_shape_proto::Dimension::default()
+        };
+        let tensor = type_proto::Tensor { elem_type: Some(1), shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }) };
+        let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+        ValueInfoProto { name: Some(name.into()), r#type: Some(r#type), ..ValueInfoProto::default() }
+    };
+    let scale =
+        TensorProto { name: Some("s".into()), dims: vec![3], data_type: Some(1), float_data: vec![1.0; 3], ..TensorProto::default() };
+    let graph = GraphProto {
+        name: Some("g".into()),
+        node: vec![over, node("GlobalAveragePool", &["r"], "p", vec![]), node("Flatten", &["p"], "y", vec![])],
+        initializer: vec![scale],
+        input: batches.iter().enumerate().map(|(i, batch)| value(&format!("x{i}"), &[*batch, 3, 8, 8])).collect(),
+        output: vec![value("y", &[1, 3])],
+        ..GraphProto::default()
+    };
+    let set = OperatorSetIdProto { domain: Some(String::new()), version: Some(17) };
+    ModelProto { ir_version: Some(8), opset_import: vec![set], graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
+}
+
+/// What the checker refuses is looked into all the same when a fault is sought: it must come to an end there, too.
+#[test]
+fn a_fault_is_sought_in_models_that_no_runtime_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = folder.path().join("case.toml");
+    let recipe = "size = [8, 8]\nlayout = \"nchw\"\n";
+    let text = format!(
+        "[source]\nmodel = \"source.onnx\"\n[source.preprocess]\n{recipe}[target]\nmodel = \"target.onnx\"\n\
+         [target.preprocess]\n{recipe}[images]\npath = \"images\"\n"
+    );
+    fs::write(&case, text).unwrap();
+    fs::create_dir(folder.path().join("images")).unwrap();
+    for name in ["rgb.png", "rgb.jpg"] {
+        fs::copy(root().join("tests/data/images").join(name), folder.path().join("images").join(name)).unwrap();
+    }
+    let relu = || node("Relu", &["x0"], "r", vec![]);
+    let sound = network(&[1], relu());
+    for hostile in [
+        network(&[1], node("Transpose", &["x0"], "r", vec![AttributeProto::of_ints("perm", &[0, 0, 0, 0])])),
+        network(&[1], node("LayerNormalization", &["x0", "s"], "r", vec![AttributeProto::of_int("axis", -5)])),
+        network(&[1, 1], node("Add", &["x0", "x1"], "r", vec![])),
+        network(&[1 << 62], relu()),
+    ] {
+        for (source, target) in [(&sound, &hostile), (&hostile, &sound)] {
+            fs::write(folder.path().join("source.onnx"), source).unwrap();
+            fs::write(folder.path().join("target.onnx"), target).unwrap();
+            let (code, out, err) = run(&["localize", "--case", case.to_str().unwrap()]);
+            assert!((code == 1 || code == 2) && !err.contains("panicked"), "{code} {out} {err}");
+        }
+    }
 }

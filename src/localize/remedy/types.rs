@@ -15,9 +15,9 @@ pub(super) fn types(bench: &Bench<'_>) -> Vec<Remedy> {
 
 /// The element types of all values as the specification has them; what is run may be wider.
 fn inferred(bench: &Bench<'_>) -> Shapes {
-    let inputs: Vec<(DataType, Vec<usize>)> =
-        bench.target().inputs().iter().filter_map(|v| bench.a.fed(*v)).map(|x| (x[0].dtype(), x[0].shape().to_vec())).collect();
-    infer(bench.target().model(), &inputs, Budget::default())
+    let given = |v: &ValueId| bench.a.fed(*v).map(|x| (x[0].dtype(), x[0].shape().to_vec()));
+    let inputs: Option<Vec<(DataType, Vec<usize>)>> = bench.target().inputs().iter().map(given).collect();
+    infer(bench.target().model(), &inputs.unwrap_or_default(), Budget::default())
 }
 
 fn of(bench: &Bench<'_>, t: OpId, shapes: &Shapes) -> Vec<Remedy> {

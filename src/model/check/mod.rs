@@ -8,7 +8,7 @@ use super::finding::{Finding, Severity, Subject};
 use super::onnx::tensor_proto::DataType;
 use super::onnx::tensor_shape_proto::dimension::Value as Dim;
 use super::onnx::type_proto::Value as Type;
-use super::onnx::{OperatorSetIdProto, ValueInfoProto};
+use super::onnx::{NodeProto, OperatorSetIdProto, ValueInfoProto};
 use super::shapes::{Budget, infer_some};
 use super::{Model, NodeId, operators};
 use std::collections::HashSet;
@@ -33,6 +33,14 @@ pub fn check(model: &Model) -> Vec<Finding> {
     report.findings.extend(shapes.findings.into_iter().filter(|f| f.node.is_none_or(|n| !found.contains(&n))));
     report.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     report.findings
+}
+
+/// Whether the attributes of a node have values that a runtime can do something with, whatever the shapes are.
+///
+/// # Errors
+/// In words, naming the attribute.
+pub(crate) fn values(node: &NodeProto) -> Result<(), String> {
+    nodes::values(node).map_err(|fault| format!("{}: {}", fault.field, fault.why))
 }
 
 /// Shapes that the inputs declare, one image where the batch is open; `None` where more is open.

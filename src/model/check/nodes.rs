@@ -174,7 +174,7 @@ fn well_typed(a: &AttributeProto) -> bool {
 }
 
 /// Values that no runtime can do anything sensible with, whatever the shapes are.
-fn values(node: &NodeProto) -> Result<(), Fault> {
+pub(super) fn values(node: &NodeProto) -> Result<(), Fault> {
     let op = node.op_type();
     let window = op.ends_with("Pool") || op.contains("Conv") || op == "MaxUnpool";
     if window {
