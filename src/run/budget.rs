@@ -9,6 +9,9 @@ use tract_onnx::prelude::*;
 /// Bytes that one value may have when nothing else is said.
 pub const DEFAULT: u64 = 2 << 30;
 
+/// Places of a window above which it is refused: the runtime lists them one by one.
+const LARGEST_WINDOW: u64 = 1 << 24;
+
 /// Refuses a model in which any value is larger than `limit`, by the shapes that were inferred.
 pub(super) fn check(model: &TypedModel, limit: u64) -> Result<(), RunError> {
     for node in model.nodes() {
@@ -53,6 +56,21 @@ pub(super) fn check_inputs(node: &NodeProto, inputs: &[Input<'_>], limit: u64) -
                 return Err(RunError::new(format!("a range from {start} to {end} in steps of {step} is refused")));
             }
             Ok(())
+        }
+        "AveragePool" | "LpPool" | "MaxPool" => {
+            let window = node.ints("kernel_shape").unwrap_or_default();
+            let places = window.iter().try_fold(1u64, |n, k| n.checked_mul(u64::try_from(*k).ok()?));
+            if places.is_none_or(|n| n > LARGEST_WINDOW) {
+                return Err(RunError::new(format!("a window of {window:?} is refused: more than {LARGEST_WINDOW} places")));
+            }
+            Ok(())
+        }
+        "Upsample" => {
+            let scales = value(1).map(|v| v.to_f32().into_owned()).or_else(|| Some(node.attr("scales")?.floats.clone()));
+            let (Some(data), Some(scales)) = (value(0), scales) else { return Ok(()) };
+            let shape: Vec<usize> = data.shape().iter().zip(&scales).map(|(d, s)| (*d as f64 * f64::from(*s)) as usize).collect();
+            let size = (data.size() / data.len().max(1)) as u64;
+            refuse(shape.iter().try_fold(size, |n, d| n.checked_mul(*d as u64)), &shape, limit)
         }
         // The runtime would count up to an axis in front of the first without end.
         "LayerNormalization" | "OneHot" => {

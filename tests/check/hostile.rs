@@ -226,6 +226,7 @@ fn a_fault_is_sought_in_models_that_no_runtime_takes() {
     for hostile in [
         network(&[1], node("Transpose", &["x0"], "r", vec![AttributeProto::of_ints("perm", &[0, 0, 0, 0])])),
         network(&[1], node("LayerNormalization", &["x0", "s"], "r", vec![AttributeProto::of_int("axis", -5)])),
+        network(&[1], node("AveragePool", &["x0"], "r", vec![AttributeProto::of_ints("kernel_shape", &[60_000, 60_000])])),
         network(&[1, 1], node("Add", &["x0", "x1"], "r", vec![])),
         network(&[1 << 62], relu()),
     ] {
