@@ -93,6 +93,9 @@ pub fn run(args: &ExportArgs, common: &Common) -> Result<ExitCode> {
             ExportReport { folder: shown(&args.output), files: out.files, kind: None, shows: None, relative: None, image: None, words }
         }
         Format::Reproducer => {
+            if let (true, Some(why)) = (findings.suspects.is_empty(), &job.target_labels.failure) {
+                bail!("localize finds no place to mend, so there is nothing to reproduce; the target does not run: {why}");
+            }
             if findings.suspects.is_empty() {
                 bail!("nothing is at fault: localize finds no suspect, so there is nothing to reproduce");
             }

@@ -226,7 +226,14 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         recipe_changed: job.target_feed.recipe != job.original_feed.recipe,
         recipe_output: args.recipe_output.as_ref().map(|p| p.display().to_string()),
         audit_log: log.map(|p| p.display().to_string()),
-        notes: job.notes.iter().chain(&repaired.notes).chain(last.iter().flat_map(|r| &r.findings.notes)).cloned().collect(),
+        notes: job
+            .notes
+            .iter()
+            .chain(&repaired.notes)
+            .chain(last.iter().flat_map(|r| &r.findings.notes))
+            .cloned()
+            .chain(job.target_labels.failure.iter().map(|why| format!("the target does not run: {why}")))
+            .collect(),
     }
 }
 

@@ -33,7 +33,7 @@ pub const SHOW: &str = include_str!("reproducer/show.py");
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A template that does not fit what it is filled with.
-    #[error("the page cannot be made: {0}")]
+    #[error("the page cannot be made")]
     Template(#[from] minijinja::Error),
     /// A format that does not take what it is given.
     #[error("the report cannot be written: {0}")]

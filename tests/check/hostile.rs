@@ -222,6 +222,22 @@ fn a_fault_is_sought_in_models_that_no_runtime_takes() {
         fs::copy(root().join("tests/data/images").join(name), folder.path().join("images").join(name)).unwrap();
     }
     let relu = || node("Relu", &["x0"], "r", vec![]);
+    // A ring has no place to mend; every command says what is wrong with it.
+    fs::write(folder.path().join("source.onnx"), network(&[1], relu())).unwrap();
+    fs::write(folder.path().join("target.onnx"), network(&[1], node("Add", &["x0", "y"], "r", vec![]))).unwrap();
+    let (case_path, model) = (case.to_str().unwrap(), folder.path().join("target.onnx"));
+    let beside = folder.path().join("beside");
+    for args in [
+        &["check", "--case", case_path][..],
+        &["localize", "--case", case_path],
+        &["repair", "--case", case_path, "--yes"],
+        &["export", "--case", case_path, "--output", beside.to_str().unwrap()],
+        &["inject", model.to_str().unwrap(), "--output-dir", beside.to_str().unwrap()],
+    ] {
+        let (code, out, err) = run(args);
+        let said = format!("{out}{err}").matches("waits for itself or for a cycle").count();
+        assert!(code != 0 && said == 1, "{args:?}: {code} {out} {err}");
+    }
     let sound = network(&[1], relu());
     for hostile in [
         network(&[1], node("Transpose", &["x0"], "r", vec![AttributeProto::of_ints("perm", &[0, 0, 0, 0])])),
@@ -233,7 +249,7 @@ fn a_fault_is_sought_in_models_that_no_runtime_takes() {
         for (source, target) in [(&sound, &hostile), (&hostile, &sound)] {
             fs::write(folder.path().join("source.onnx"), source).unwrap();
             fs::write(folder.path().join("target.onnx"), target).unwrap();
-            let (code, out, err) = run(&["localize", "--case", case.to_str().unwrap()]);
+            let (code, out, err) = run(&["localize", "--case", case_path]);
             assert!((code == 1 || code == 2) && !err.contains("panicked"), "{code} {out} {err}");
         }
     }

@@ -23,7 +23,7 @@ pub use truth::{Injected, Truth};
 use super::Kind;
 use crate::align::{Precision, relative_error};
 use crate::model::onnx::tensor_proto::DataType;
-use crate::model::{Edit, Model, ModelError};
+use crate::model::{Edit, Model, ModelError, Severity, check};
 use crate::run::{Network, OpId, RunError, Value};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -44,8 +44,11 @@ pub enum InjectError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// It does not run as it is, so that the effect of a fault cannot be measured.
-    #[error("the model does not run as it is: {0}")]
+    #[error("the model does not run as it is")]
     Run(#[from] RunError),
+    /// The checker refuses it.
+    #[error("the model does not run as it is: {0}")]
+    Unsound(String),
     /// A tensor for the model's input cannot be made up.
     #[error("input '{input}': {why}; give an image to run on")]
     Input {
@@ -166,6 +169,9 @@ impl Injector {
     /// # Errors
     /// When the model cannot be read or does not run.
     pub fn new(model: &Model, inputs: Option<Vec<Value>>) -> Result<Self, InjectError> {
+        if let Some(finding) = check(model).into_iter().find(|f| f.severity == Severity::Error) {
+            return Err(InjectError::Unsound(finding.to_string()));
+        }
         let inputs = inputs.map_or_else(|| pictures::inputs(model), Ok)?;
         let network = Network::new(model)?;
         let least_effect = match Precision::of(&network) {
