@@ -103,8 +103,14 @@ fn the_node_that_another_device_gets_wrong_is_named() {
     let kept: Vec<String> = some.keys().enumerate().filter(|(i, _)| i % 4 == 3).map(|(_, k)| k.clone()).collect();
     some.retain(|k, _| kept.contains(k));
     some.insert("no such value".into(), json!({ "array": npy(&Value::from_f32(&[1], vec![1.0])) }));
-    let (_, found, _) = localize(dir.path(), &[some]);
+    let (_, found, _) = localize(dir.path(), &[some.clone()]);
     let faulty: Vec<&Json> = found["values"].as_array().unwrap().iter().filter(|v| v["verdict"] == "faulty").collect();
     assert!(!faulty.is_empty() && faulty.iter().all(|f| f["nodes"].as_array().unwrap().iter().any(|n| *n == label.as_str())), "{faulty:?}");
     assert_eq!(found["unplaced"], json!(["no such value"]));
+
+    // Where nothing was compared nothing is clean.
+    some.retain(|k, _| k == "no such value");
+    let (code, found, _) = localize(dir.path(), &[some]);
+    assert_eq!(code, Some(2));
+    assert!(found["error"]["message"].as_str().unwrap().contains("no such value"), "{found}");
 }

@@ -140,6 +140,9 @@ impl Folder<'_> {
     fn write(&mut self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let folder = path.parent().unwrap_or(self.path);
+        if self.path.exists() && !self.path.is_dir() {
+            bail!("{}: is no folder; name one, there or not", self.path.display());
+        }
         std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         write_file(&path, content, self.force)?;
         self.files.push(name.into());

@@ -6,7 +6,7 @@ use crate::dataset::{Case, CaseFile, Feed, ImageSet, RecipeKeys, golden as read}
 use crate::localize::{GoldenFindings, GoldenValue, THRESHOLD, golden};
 use crate::model::{Model, harmless};
 use crate::run::Network;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
@@ -59,6 +59,13 @@ pub fn run(mut written: CaseFile, file: &Path, common: &Common) -> Result<ExitCo
         sets.push((inputs, values));
     }
     let findings = golden(&network, &sets).context("the source does not run")?;
+    if findings.values.is_empty() {
+        bail!(
+            "{}: nothing to compare: golden values go by the names of the source's values and have as many elements; these do not: {}",
+            file.display(),
+            findings.unplaced.join(", ")
+        );
+    }
     let report = report(&network, &findings, sets.len());
     if common.json {
         print_json(&report)?;

@@ -1,9 +1,10 @@
 //! What a repair without a person may accept: a policy file, flags in its place, or both.
 
+use crate::dataset::explain_toml;
 use crate::localize::Category;
 use crate::model::read_text;
 use crate::repair::Policy;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueHint};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ pub struct Terms {
 
 fn read(path: &Path) -> Result<PolicyArgs> {
     let text = read_text(path, LARGEST).with_context(|| format!("{}: the policy cannot be read", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{}: not a policy", path.display()))
+    toml::from_str(&text).map_err(|e| anyhow!("{}: not a policy: {}", path.display(), explain_toml(&e, &text)))
 }
 
 fn category(text: &str) -> Result<Category> {

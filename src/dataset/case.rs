@@ -145,7 +145,8 @@ impl CaseFile {
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths =
             [&mut case.source.model, &mut case.target.model, &mut case.images.path, &mut case.images.labels, &mut case.images.truth];
-        for p in paths.into_iter().flatten() {
+        // What is empty stays so, and is not taken for the folder.
+        for p in paths.into_iter().flatten().filter(|p| !p.as_os_str().is_empty()) {
             *p = short(folder.join(&*p));
         }
         Ok(case)
@@ -213,7 +214,8 @@ impl Case {
     /// [`DatasetError::Missing`], naming the flag and the key.
     pub fn new(file: CaseFile) -> Result<Self, DatasetError> {
         let need = |what: Option<PathBuf>, flag: &str, key: &str| {
-            what.ok_or_else(|| DatasetError::Missing(format!("nothing says {key}: give {flag} or a case file (--case FILE)")))
+            what.filter(|path| !path.as_os_str().is_empty())
+                .ok_or_else(|| DatasetError::Missing(format!("nothing says {key}: give {flag} or a case file (--case FILE)")))
         };
         let written = |keys: Option<RecipeKeys>| keys.filter(|k| !k.is_empty());
         let compare = file.compare;

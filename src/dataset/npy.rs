@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Bytes above which a tensor is not read.
 pub(super) const MAX_BYTES: u64 = 4 << 30;
+/// Dimensions above which a tensor is not read: numpy makes none of more.
+const MOST_AXES: usize = 64;
 
 /// All arrays of a file with their names; of an `.npy` file the one array, without a name.
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Value)>, String> {
@@ -62,6 +64,9 @@ pub(super) fn array(bytes: &[u8]) -> Result<Value, String> {
     let dims = field("shape")?.strip_prefix('(').and_then(|r| r.split_once(')')).map(|(d, _)| d).ok_or("its shape is no tuple")?;
     let dims = dims.split(',').map(str::trim).filter(|d| !d.is_empty());
     let mut shape = dims.map(|d| d.parse::<usize>().map_err(|_| format!("its shape holds '{d}'"))).collect::<Result<Vec<_>, _>>()?;
+    if shape.len() > MOST_AXES {
+        return Err(format!("it has {} dimensions; at most {MOST_AXES} are read", shape.len()));
+    }
     let (order, kind) = descr.split_at_checked(1).ok_or("its descr is empty")?;
     let dtype = match kind {
         "f4" => DataType::Float,

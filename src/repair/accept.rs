@@ -158,7 +158,7 @@ impl Turns<'_> {
         if failed(self.job) && !failed(before) {
             return Some("the target would not run".into());
         }
-        if !failed(before) && is > was + self.policy.broken {
+        if !failed(before) && is > was.saturating_add(self.policy.broken) {
             return Some(format!("flips would go from {was} to {is}"));
         }
         if is < was {

@@ -64,7 +64,9 @@ impl Value {
     pub fn from_bytes(dtype: DataType, shape: &[usize], bytes: &[u8]) -> Result<Self, RunError> {
         let dt = to_tract(dtype).ok_or_else(|| RunError::new(format!("element type {} cannot be run", dtype.as_str_name())))?;
         let want = shape.iter().try_fold(dt.size_of(), |n, d| n.checked_mul(*d));
-        if want != Some(bytes.len()) {
+        // Strides are counted in front of a dimension of zero as well.
+        let countable = shape.iter().filter(|d| **d > 0).try_fold(dt.size_of(), |n, d| n.checked_mul(*d)).is_some();
+        if want != Some(bytes.len()) || !countable {
             return Err(RunError::new(format!(
                 "shape {shape:?} of {} needs {} bytes, there are {}",
                 dtype.as_str_name(),

@@ -1,6 +1,6 @@
 //! The configuration file: keys, colours, hints.
 
-use super::commands::KeyMap;
+use super::commands::{Action, KeyMap};
 use super::theme::Look;
 use crate::model::read_text;
 use serde::Deserialize;
@@ -74,6 +74,9 @@ impl Config {
             };
             out.keys.set(id, &keys)?;
         }
+        if out.keys.keys(Action::Quit).is_empty() {
+            return Err("no key is left for 'quit': give it one, such as quit = \"q\"".into());
+        }
         Ok(out)
     }
 }
@@ -81,7 +84,6 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::commands::Action;
 
     #[test]
     fn keys_and_theme_are_taken_from_the_file() {
@@ -100,6 +102,7 @@ mod tests {
         assert!(Config::parse("[keys]\naccept = \"meta-y\"\n").unwrap_err().contains("meta-y"));
         assert!(Config::parse("theme = \"pink\"\n").unwrap_err().contains("pink"));
         assert!(Config::parse("colour = 1\n").is_err());
+        assert!(Config::parse("[keys]\nquit = []\n").unwrap_err().contains("quit"));
         assert!(Config::parse("").is_ok());
     }
 }

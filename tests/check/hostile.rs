@@ -126,6 +126,16 @@ fn damaged_tensor_files_are_errors() {
     assert_eq!(open("good.npy", &npy).unwrap(), 2);
     let huge = String::from_utf8_lossy(&npy).replace("(2, 3)", "(9999999999999, 99999999)");
     assert!(open("huge.npy", huge.as_bytes()).is_err());
+    let of_shape = |shape: &str| {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
+        let length = (header.len() as u32).to_le_bytes();
+        [b"\x93NUMPY\x02\x00", &length[..], header.as_bytes(), &[0; 4]].concat()
+    };
+    // Nothing to hold, in more places than can be counted.
+    let empty = of_shape("4611686018427387904, 4611686018427387904, 0,");
+    assert!(open("empty.npy", &empty[..empty.len() - 4]).is_err());
+    let why = open("deep.npy", &of_shape(&"1,".repeat(100_000))).unwrap_err().to_string();
+    assert!(why.contains("100000 dimensions") && why.len() < 200, "{why}");
     let mut rng = SmallRng::seed_from_u64(3);
     for _ in 0..300 {
         let _ = open("a.npy", &damage(&npy, &mut rng));
@@ -165,6 +175,9 @@ fn what_is_no_regular_file_is_not_read() {
         let (code, _, err) = run(args);
         assert!(code == 2 && err.contains(device) && err.contains("is no regular file"), "{args:?}: {code} {err}");
     }
+    // A folder is wanted, and a file is named.
+    let (code, _, err) = run(&["export", "--case", &case, "--output", device]);
+    assert!(code == 2 && err.contains(device) && err.contains("is no folder"), "{code} {err}");
     let list = folder.path().join("list.txt");
     fs::write(&list, "/dev/zero\n").unwrap();
     let (code, _, err) = run(&["check", "--case", &case, "--images", list.to_str().unwrap()]);

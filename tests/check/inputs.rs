@@ -76,6 +76,12 @@ fn what_is_missing_is_named_with_its_flag() {
         assert_eq!(code, 2, "{args:?}");
         assert!(err.starts_with("error: ") && err.contains(word), "{args:?}: {err}");
     }
+    // An empty path is none, and not the folder of the case.
+    let folder = tempfile::tempdir().unwrap();
+    let case = folder.path().join("case.toml");
+    fs::write(&case, "[source]\nmodel = \"\"\n").unwrap();
+    let (code, _, err) = run(&["check", "--case", case.to_str().unwrap()]);
+    assert!(code == 2 && err.contains("--source"), "{err}");
     let (code, _, err) = run(&["check", &sample("1-mobilenet-pads"), "--preset", "torchvision-imagnet"]);
     assert_eq!(code, 2);
     assert!(err.contains("did you mean 'torchvision-imagenet'"), "{err}");
