@@ -7,7 +7,7 @@ use super::output::print_text;
 use super::{Common, DIFFERENT, FAILED, SAME, print_json};
 use crate::audit::file_sha256;
 use crate::dataset::Case;
-use crate::model::{harmless, harmless_json};
+use crate::model::{harmless, harmless_json, regular};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
 use schemars::JsonSchema;
@@ -232,7 +232,7 @@ fn digest(case: &Path) -> String {
 
 /// Outcomes that an earlier run kept; a last line that was cut off is left out.
 fn kept(path: &Path) -> Result<HashMap<String, CaseLine>> {
-    let file = match File::open(path) {
+    let file = match regular(path).and_then(|_| File::open(path)) {
         Ok(file) => file,
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(why) => return Err(why).with_context(|| path.display().to_string()),
@@ -259,7 +259,7 @@ fn kept(path: &Path) -> Result<HashMap<String, CaseLine>> {
 fn begin(path: &Path, resume: bool) -> Result<File> {
     let what = || path.display().to_string();
     let mut start = String::new();
-    let there = match File::open(path) {
+    let there = match regular(path).and_then(|_| File::open(path)) {
         Ok(file) => {
             file.take(HEADER.len() as u64 + 1).read_to_string(&mut start).with_context(what)?;
             if start.trim_end() != HEADER {

@@ -65,8 +65,10 @@ impl Value {
         let dt = to_tract(dtype).ok_or_else(|| RunError::new(format!("element type {} cannot be run", dtype.as_str_name())))?;
         let want = shape.iter().try_fold(dt.size_of(), |n, d| n.checked_mul(*d));
         // Strides are counted in front of a dimension of zero as well.
-        let countable = shape.iter().filter(|d| **d > 0).try_fold(dt.size_of(), |n, d| n.checked_mul(*d)).is_some();
-        if want != Some(bytes.len()) || !countable {
+        if shape.iter().filter(|d| **d > 0).try_fold(dt.size_of(), |n, d| n.checked_mul(*d)).is_none() {
+            return Err(RunError::new(format!("shape {shape:?} is larger than any value may be")));
+        }
+        if want != Some(bytes.len()) {
             return Err(RunError::new(format!(
                 "shape {shape:?} of {} needs {} bytes, there are {}",
                 dtype.as_str_name(),

@@ -170,6 +170,7 @@ fn what_is_no_regular_file_is_not_read() {
         &["check", "--case", &case, "--images", device],
         &["check", "--case", &case, "--labels", device],
         &["localize", "--case", &case, "--golden", device],
+        &["triage", "sample_models/cases/17-mobilenet-clip", "--state", device],
         &["repair", "--case", &case, "--yes", "--policy", device, "--output", output.to_str().unwrap()],
     ] {
         let (code, _, err) = run(args);

@@ -74,7 +74,9 @@ fn write_model(out: &mut String, r: &InspectReport) -> std::fmt::Result {
                 writeln!(out, "runs        every node does (tried on zeros, shape {})", shapes(&run.inputs))?;
             }
             for b in &run.cannot_run {
-                writeln!(out, "cannot run  {} {}: {}", harmless(&b.operator), harmless(&b.node), harmless(&b.why))?;
+                // Without a node it is the whole that does not run.
+                let place = if b.node.is_empty() { String::new() } else { format!("{} {}: ", b.operator, b.node) };
+                writeln!(out, "cannot run  {}{}", harmless(&place), harmless(&b.why))?;
             }
         }
         None if r.problems.iter().any(|p| p.severity == Severity::Error) => {
