@@ -297,6 +297,9 @@ fn leaving_asks_when_something_is_not_saved() {
     assert!(matches!(state.overlay, Some(Overlay::Unsaved(_))));
     assert!(!press(&mut state, &["esc"]).contains(&Effect::Quit));
     press(&mut state, &["q"]);
+    // Only the keys that the box lists do something.
+    assert!(press(&mut state, &["y", "n", "Q", "enter"]).is_empty());
+    assert!(matches!(state.overlay, Some(Overlay::Unsaved(_))));
     let effects = press(&mut state, &["w"]);
     assert_eq!(commands(&effects), [Command::Save(None), Command::Quit]);
     assert_eq!(effects.last(), Some(&Effect::Quit));

@@ -203,8 +203,8 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 effects.push(Effect::Engine(Command::Save(None)));
                 return leave(state, *then, effects);
             }
-            KeyCode::Char('q' | 'y') => return leave(state, *then, effects),
-            KeyCode::Char('n') => return,
+            KeyCode::Char('q') => return leave(state, *then, effects),
+            // Only what the box lists: any other letter may have been meant for something else.
             _ => {}
         },
         Overlay::Summary => match (key.code, action) {
