@@ -457,3 +457,17 @@ fn a_demonstration_is_opened_by_its_number() {
     assert!(matches!(&sent[..], [Command::Open(path), ..] if *path == fixture::demos()[2].path), "{sent:?}");
     assert_eq!(state.screen, Screen::Case);
 }
+
+#[test]
+fn a_proposal_that_breaks_more_than_it_mends_is_asked_about() {
+    let mut all = proposals();
+    (all[0].flips, all[0].breaks) = (Some((16, 16)), Some((16, 16)));
+    let mut snapshot = localized();
+    snapshot.proposals = Arc::new(all);
+    let mut state = state(snapshot, 120, 40);
+    assert!(commands(&press(&mut state, &["a"])).is_empty());
+    assert!(matches!(state.overlay, Some(Overlay::Harmful { proposal: 1 })), "{:?}", state.overlay);
+    assert!(commands(&press(&mut state, &["enter", "y"])).is_empty());
+    assert!(commands(&press(&mut state, &["a"])).contains(&Command::Accept(1)));
+    assert!(state.overlay.is_none());
+}

@@ -198,6 +198,14 @@ pub struct Proposal {
     pub standing: Standing,
 }
 
+impl Proposal {
+    /// What it breaks, and of how many, when by its evidence it breaks more than it mends.
+    pub fn harm(&self) -> Option<(usize, usize)> {
+        let mended = self.flips.map_or(0, |(before, after)| before.saturating_sub(after));
+        self.breaks.filter(|(broken, _)| *broken > mended)
+    }
+}
+
 /// A decision, with what came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {

@@ -15,8 +15,11 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
     }
     match action {
         Action::Accept => {
-            if let Some(id) = state.proposal().map(|p| p.id) {
-                effects.push(Effect::Engine(Command::Accept(id)));
+            if let Some((id, harm)) = state.proposal().map(|p| (p.id, p.harm())) {
+                match harm {
+                    Some(_) => state.overlay = Some(Overlay::Harmful { proposal: id }),
+                    None => effects.push(Effect::Engine(Command::Accept(id))),
+                }
             }
         }
         Action::Reject => {

@@ -198,6 +198,12 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 look_at(state, *row);
             }
         }
+        Overlay::Harmful { proposal } => {
+            if action == Some(Action::Accept) {
+                effects.push(Effect::Engine(Command::Accept(*proposal)));
+                return;
+            }
+        }
         Overlay::Unsaved(then) => match key.code {
             KeyCode::Char('w') => {
                 effects.push(Effect::Engine(Command::Save(None)));

@@ -138,6 +138,11 @@ pub enum Overlay {
         /// The graph pane as it was.
         before: Box<Graph>,
     },
+    /// Whether a proposal that breaks more than it mends is to be accepted all the same.
+    Harmful {
+        /// The proposal.
+        proposal: usize,
+    },
     /// Accepted repairs are in no file yet: what to do before this.
     Unsaved(Action),
     /// What was done, at the end.

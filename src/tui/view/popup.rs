@@ -1,6 +1,7 @@
 //! Small windows that ask for something.
 
 use super::{put, select};
+use crate::tui::commands::Action;
 use crate::tui::layout::{centred, inside};
 use crate::tui::state::{Overlay, State};
 use crate::tui::text;
@@ -116,6 +117,20 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
                     select(buffer, area, y, theme);
                     put(buffer, area, 0, y, "▶", theme.style(Role::Accent));
                 }
+            }
+            None
+        }
+        Overlay::Harmful { proposal } => {
+            let area = window(state, 64, 7, "it breaks more than it mends", buffer);
+            let found = state.snapshot.proposals.iter().find(|p| p.id == *proposal);
+            let (broken, of) = found.and_then(|p| p.harm()).unwrap_or_default();
+            let mended = found.and_then(|p| p.flips).map_or(0, |(before, after)| before.saturating_sub(after));
+            let text = format!("Of the images tried it mends {mended} and breaks {broken} of {of} that agree.");
+            put(buffer, area, 0, 0, &text, theme.style(Role::Warn));
+            let accept = state.keys.key(Action::Accept);
+            for (y, (key, what)) in [(accept.as_str(), "accept it all the same"), ("esc", "leave it open")].into_iter().enumerate() {
+                put(buffer, area, 0, 2 + y, key, theme.style(Role::Key));
+                put(buffer, area, 5, 2 + y, what, theme.style(Role::Text));
             }
             None
         }

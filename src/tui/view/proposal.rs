@@ -113,7 +113,13 @@ fn diagnosis(theme: &Theme, suspect: Option<&Suspect>, words: &str, proposal: Op
     let mut right = Vec::new();
     if let Some(p) = proposal {
         right.push(standing(theme, p));
-        right.push(Span::styled(if p.safe { "safe" } else { "last resort" }, theme.style(if p.safe { Role::Good } else { Role::Warn })));
+        // Exact and local says nothing of what comes of it: that is told first where it is bad.
+        let (worth, role) = match (p.harm(), p.safe) {
+            (Some((broken, of)), _) => (format!("breaks {broken} of {of}"), Role::Warn),
+            (None, true) => ("safe".to_string(), Role::Good),
+            (None, false) => ("last resort".to_string(), Role::Warn),
+        };
+        right.push(Span::styled(worth, theme.style(role)));
         right.push(Span::styled(format!(" · {}", p.touches), theme.style(Role::Dim)));
     }
     let right_width: usize = right.iter().map(Span::width).sum();
