@@ -352,9 +352,10 @@ fn details_and_pictures_are_asked_for_once() {
 
 #[test]
 fn the_palette_finds_commands_by_a_few_letters() {
-    assert_eq!(palette("nxsus").first(), Some(&Action::NextSuspect));
-    assert_eq!(palette("accept").first(), Some(&Action::Accept));
-    assert_eq!(palette("").len(), COMMANDS.len());
+    assert_eq!(palette("nxsus").0.first(), Some(&Action::NextSuspect));
+    assert_eq!(palette("accept").0.first(), Some(&Action::Accept));
+    assert_eq!(palette("re").0.first(), Some(&Action::Reject));
+    assert_eq!(palette("").0.len(), COMMANDS.len());
     let mut state = state(localized(), 120, 40);
     press(&mut state, &[":"]);
     type_in(&mut state, "reject");
@@ -470,4 +471,17 @@ fn a_proposal_that_breaks_more_than_it_mends_is_asked_about() {
     assert!(commands(&press(&mut state, &["enter", "y"])).is_empty());
     assert!(commands(&press(&mut state, &["a"])).contains(&Command::Accept(1)));
     assert!(state.overlay.is_none());
+}
+
+#[test]
+fn the_palette_does_not_guess_what_matches_by_its_description_alone() {
+    let mut state = state(accepted(), 120, 40);
+    press(&mut state, &[":"]);
+    type_in(&mut state, "repl");
+    assert_eq!(palette("repl").1, 0);
+    assert!(commands(&press(&mut state, &["enter"])).is_empty());
+    assert!(state.toast.as_ref().is_some_and(|t| t.text.contains("no command is called 'repl'")), "{:?}", state.toast);
+    assert!(matches!(state.overlay, Some(Overlay::Palette { .. })));
+    // Whoever asks again means it.
+    assert!(commands(&press(&mut state, &["enter"])).contains(&Command::Save(None)));
 }

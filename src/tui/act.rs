@@ -165,7 +165,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::PreviousPane => step_pane(state, false),
         Action::Zoom => state.zoomed = !state.zoomed,
 
-        Action::Palette => state.overlay = Some(Overlay::Palette { input: Default::default(), at: 0 }),
+        Action::Palette => state.overlay = Some(Overlay::Palette { input: Default::default(), at: 0, chosen: false }),
         Action::Help => state.overlay = Some(Overlay::Help { top: 0 }),
         Action::OpenCase | Action::Demos | Action::Quit if state.snapshot.unsaved && state.screen == Screen::Case => {
             state.overlay = Some(Overlay::Unsaved(action));

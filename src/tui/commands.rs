@@ -76,7 +76,7 @@ commands! {
     Write "own-edit" ["E"] "own edit" Repair "write an attribute for the target's node in this row";
     Take "take" ["t"] "take from source" Repair "propose to take over what the source has in this row";
     Localize "localize" ["L"] "find faults" Repair "look for the regions that introduce errors";
-    Save "save" ["w"] "save" Repair "write the repaired model and its recipe beside the target";
+    Save "save" ["w"] "save" Repair "write the repaired model and its recipe beside the target; in the shell, fixcon replay LOG makes them again";
     SaveAs "save-as" ["S"] "save as" Repair "write the repaired model under another name";
     Report "report" ["W"] "report" Repair "write a report of the session beside its log, as a page and as Markdown";
 

@@ -7,7 +7,7 @@ use super::moves::{go, look_at, open};
 use super::search;
 use super::state::{Effect, Overlay, Screen, State};
 use super::update::palette;
-use crate::session::Command;
+use crate::session::{Command, Tone};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::path::PathBuf;
 use tui_input::{Input as TextInput, InputRequest};
@@ -94,19 +94,24 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             (_, Some(Action::Region | Action::Quit)) | (KeyCode::Enter, _) => return,
             _ => {}
         },
-        Overlay::Palette { input, at } => match key.code {
-            KeyCode::Down | KeyCode::Tab => *at += 1,
-            KeyCode::Up | KeyCode::BackTab => *at = at.saturating_sub(1),
+        Overlay::Palette { input, at, chosen } => match key.code {
+            KeyCode::Down | KeyCode::Tab => (*at, *chosen) = (*at + 1, true),
+            KeyCode::Up | KeyCode::BackTab => (*at, *chosen) = (at.saturating_sub(1), true),
             KeyCode::Enter => {
-                let found = palette(input.value());
-                if let Some(chosen) = found.get((*at).min(found.len().saturating_sub(1))) {
-                    act(state, *chosen, effects);
+                let (found, named) = palette(input.value());
+                if *chosen || named > 0 {
+                    if let Some(chosen) = found.get((*at).min(found.len().saturating_sub(1))) {
+                        act(state, *chosen, effects);
+                    }
+                    return;
                 }
-                return;
+                *chosen = !found.is_empty();
+                let other = if *chosen { "; enter again does the one marked" } else { "" };
+                state.say(format!("no command is called '{}'{other}", input.value().trim()), Tone::Warning);
             }
             _ => {
                 if edit(input, key) {
-                    *at = 0;
+                    (*at, *chosen) = (0, false);
                 }
             }
         },
@@ -239,7 +244,7 @@ pub(super) fn leave(state: &mut State, to: Action, effects: &mut Vec<Effect>) {
 pub fn on_mouse(state: &mut State, wheel: isize) {
     match &mut state.overlay {
         Some(Overlay::Help { top } | Overlay::Region { top, .. }) => *top = top.saturating_add_signed(wheel),
-        Some(Overlay::Palette { at, .. }) => *at = at.saturating_add_signed(wheel.signum()),
+        Some(Overlay::Palette { at, chosen, .. }) => (*at, *chosen) = (at.saturating_add_signed(wheel.signum()), true),
         Some(Overlay::Summary) if wheel == 0 => state.overlay = None,
         _ => {}
     }

@@ -75,6 +75,8 @@ pub enum Overlay {
         input: TextInput,
         /// Which of the matches.
         at: usize,
+        /// Whether it was chosen by hand: what matches by its description alone is not done otherwise.
+        chosen: bool,
     },
     /// A note for a rejection.
     Note {

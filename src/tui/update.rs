@@ -150,25 +150,33 @@ fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Commands that match the letters, the best first; those that cannot be done now are among them.
-pub fn palette(letters: &str) -> Vec<Action> {
+/// Commands that match the letters, the best first, and how many of them match by name; those that cannot be done now are among them.
+/// First come names of which a word begins so, then names that hold the letters in order, last what is only described so.
+pub fn palette(letters: &str) -> (Vec<Action>, usize) {
     use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
     use nucleo_matcher::{Config, Matcher, Utf32Str};
     if letters.trim().is_empty() {
-        return COMMANDS.iter().map(|s| s.action).collect();
+        return (COMMANDS.iter().map(|s| s.action).collect(), COMMANDS.len());
     }
+    let begin = letters.trim().to_lowercase();
     let pattern = Pattern::parse(letters, CaseMatching::Ignore, Normalization::Smart);
     let mut matcher = Matcher::new(Config::DEFAULT);
     let mut buffer = Vec::new();
     let mut score = |text: &str| pattern.score(Utf32Str::new(text, &mut buffer), &mut matcher);
-    let mut found: Vec<(u32, Action)> = Vec::new();
+    let mut found: Vec<(u8, u32, Action)> = Vec::new();
     for spec in COMMANDS {
-        // A match in the name counts double.
-        let best = score(spec.short).map(|s| 2 * s).max(score(spec.id).map(|s| 2 * s)).max(score(spec.help));
-        found.extend(best.map(|s| (s, spec.action)));
+        let begins = spec.short.starts_with(&begin) || spec.short.split(' ').any(|w| w.starts_with(&begin));
+        let named = score(spec.short).max(score(spec.id));
+        let rank = match (begins, named, score(spec.help)) {
+            (true, named, _) => Some((if spec.short.starts_with(&begin) { 0 } else { 1 }, named.unwrap_or(0))),
+            (false, Some(named), _) => Some((2, named)),
+            (false, None, described) => described.map(|d| (3, d)),
+        };
+        found.extend(rank.map(|(rank, score)| (rank, score, spec.action)));
     }
-    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-    found.into_iter().map(|(_, a)| a).collect()
+    found.sort_by_key(|(rank, score, _)| (*rank, std::cmp::Reverse(*score)));
+    let named = found.iter().filter(|f| f.0 < 3).count();
+    (found.into_iter().map(|f| f.2).collect(), named)
 }
 
 /// Rows that call for attention, for the strip of errors: sign by row.

@@ -85,7 +85,7 @@ fn draw_in(state: &State, buffer: &mut Buffer) -> Option<Position> {
             region::draw(state, *row, *top, buffer);
             None
         }
-        Some(Overlay::Palette { input, at }) => palette::draw(state, input, *at, buffer),
+        Some(Overlay::Palette { input, at, .. }) => palette::draw(state, input, *at, buffer),
         Some(Overlay::Summary) => {
             summary::draw(state, buffer);
             None

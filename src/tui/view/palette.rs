@@ -16,7 +16,7 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
     let height = state.size.height.saturating_sub(4).min(22);
     let area = window(state, 92, height, "commands", buffer);
     let cursor = line(state, area, 0, ": ", input, buffer);
-    let found = palette(input.value());
+    let (found, _) = palette(input.value());
     let at = at.min(found.len().saturating_sub(1));
     // Two lines at the bottom for what the selected one does, in full.
     let rows = (area.height as usize).saturating_sub(5);
