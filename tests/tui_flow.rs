@@ -485,3 +485,17 @@ fn the_palette_does_not_guess_what_matches_by_its_description_alone() {
     // Whoever asks again means it.
     assert!(commands(&press(&mut state, &["enter"])).contains(&Command::Save(None)));
 }
+
+#[test]
+fn the_worst_region_is_one_that_was_not_mended_and_the_same_key_goes_on_to_the_next() {
+    let mut snapshot = accepted();
+    let mut sheet = fixture::sheet(true);
+    sheet.rows[10].isolated = Some(0.01);
+    snapshot.sheet = Some(Arc::new(sheet));
+    let mut state = state(snapshot, 120, 40);
+    assert_eq!(state.sign(8), fixcon::session::Sign::Repaired);
+    press(&mut state, &["end", "!"]);
+    assert_eq!(state.graph.row(), Some(10));
+    press(&mut state, &["!"]);
+    assert!(state.graph.row().is_some_and(|r| r != 10 && r != 8));
+}

@@ -116,7 +116,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
 fn go_to_what_matters(state: &mut State) {
     let Some(sheet) = state.snapshot.sheet.clone() else { return };
     let mended = sheet.rows.iter().position(|r| r.sign == Sign::Repaired);
-    let worst = state.worst_row().filter(|_| sheet.precision != Precision::Float);
+    let worst = state.worst_rows().first().copied().filter(|_| sheet.precision != Precision::Float);
     if let Some(row) = mended.or(worst) {
         state.graph.go_to(row, &sheet);
     }

@@ -319,11 +319,13 @@ impl State {
         own.or_else(|| touched().map(|p| p.suspect))
     }
 
-    /// The row with the largest isolated error.
-    pub fn worst_row(&self) -> Option<usize> {
-        let rows = &self.snapshot.sheet.as_ref()?.rows;
-        let measured = rows.iter().enumerate().filter_map(|(i, r)| Some((i, r.isolated?)));
-        measured.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+    /// Rows by isolated error, the largest first; what was mended no longer counts.
+    pub fn worst_rows(&self) -> Vec<usize> {
+        let rows = self.snapshot.sheet.as_ref().map_or(&[][..], |s| &s.rows);
+        let mut measured: Vec<(usize, f32)> = rows.iter().enumerate().filter_map(|(i, r)| Some((i, r.isolated?))).collect();
+        measured.retain(|(i, _)| self.sign(*i) != Sign::Repaired);
+        measured.sort_by(|a, b| b.1.total_cmp(&a.1));
+        measured.into_iter().map(|(i, _)| i).collect()
     }
 
     /// Whether a row is what is searched for; `needle` is in lower case.
