@@ -499,3 +499,29 @@ fn the_worst_region_is_one_that_was_not_mended_and_the_same_key_goes_on_to_the_n
     press(&mut state, &["!"]);
     assert!(state.graph.row().is_some_and(|r| r != 10 && r != 8));
 }
+
+#[test]
+fn a_rejection_that_is_taken_back_is_at_hand_again() {
+    let mut all = proposals();
+    all[0].standing = Standing::Rejected("no".into());
+    let mut rejected = localized();
+    rejected.decided = Arc::new(vec![fixcon::session::Decision { proposal: all[0].clone(), flips: None }]);
+    rejected.proposals = Arc::new(all);
+    let mut state = state(rejected, 120, 40);
+    press(&mut state, &["}"]);
+    assert_eq!(state.suspect, 1);
+    engine(&mut state, localized());
+    assert_eq!((state.suspect, state.proposal().map(|p| p.id)), (0, Some(1)));
+    assert!(state.toast.as_ref().is_some_and(|t| t.text.starts_with("rejection of 1/2 taken back")), "{:?}", state.toast);
+}
+
+#[test]
+fn another_look_says_what_came_of_it() {
+    let mut state = state(localized(), 120, 40);
+    assert!(commands(&press(&mut state, &["L"])).contains(&Command::Localize));
+    let mut next = localized();
+    next.work = Some(Work { name: "looking for faults", done: 1, of: 2, left: None });
+    engine(&mut state, next);
+    engine(&mut state, localized());
+    assert_eq!(state.toast.as_ref().map(|t| t.text.as_str()), Some("looked again: 2 suspects, as before"));
+}

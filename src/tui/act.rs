@@ -39,7 +39,10 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::Redo => effects.push(Effect::Engine(Command::Redo)),
         Action::Alternative => state.alternative = (state.alternative + 1) % state.alternatives().len().max(1),
-        Action::Localize => effects.push(Effect::Engine(Command::Localize)),
+        Action::Localize => {
+            state.looking = Some(state.snapshot.findings.clone());
+            effects.push(Effect::Engine(Command::Localize));
+        }
         Action::Save => effects.push(Effect::Engine(Command::Save(None))),
         Action::SaveAs => {
             let path =

@@ -5,6 +5,7 @@ use super::derived::Prepared;
 use super::moves::{go, select_suspect};
 use super::state::{Overlay, State};
 use crate::align::Precision;
+use crate::localize::Findings;
 use crate::session::{Sign, Snapshot, Standing, Tone};
 
 /// Takes over the engine's state: what belongs to an older case is forgotten, what waits for a decision comes up by itself.
@@ -30,6 +31,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         state.pinning = None;
         state.trying = None;
         state.pairing = None;
+        state.looking = None;
         state.cancelling = false;
     }
     match (&now.sheet, &before.sheet) {
@@ -128,18 +130,54 @@ fn paired(state: &mut State, text: String, now: &Snapshot) {
     let last = now.said.last().filter(|s| text == s.to_string());
     let row = last.and_then(|s| rows.iter().position(|r| r.said.contains(s)));
     let back = if last.is_some() { format!("; {} in its row takes it back", state.keys.key(Action::Unpair)) } else { String::new() };
-    let count = state.suspect_count();
-    let found = if count == 1 { "1 suspect".to_string() } else { format!("{count} suspects") };
+    let found = suspects(state.suspect_count());
     if let Some(row) = row {
         go(state, row);
     }
     state.say(format!("{text}; looked again: {found}{back}"), Tone::Good);
 }
 
+fn suspects(count: usize) -> String {
+    if count == 1 { "1 suspect".to_string() } else { format!("{count} suspects") }
+}
+
+/// What another look found, beside what had been found before.
+fn changed(before: Option<&Findings>, now: &Findings) -> String {
+    let count = suspects(now.suspects.len());
+    let Some(before) = before else { return count };
+    let what = |of: &Findings| of.suspects.iter().map(|s| (s.region, s.kind, s.words.clone())).collect::<Vec<_>>();
+    match (what(before) == what(now), before.suspects.len() == now.suspects.len()) {
+        (true, _) => format!("{count}, as before"),
+        (false, true) => format!("{count}, not the same as before"),
+        (false, false) => format!("{count}, before {}", before.suspects.len()),
+    }
+}
+
+/// A rejection, or a delay, that was taken back: its suspect is the one at hand again.
+fn reopened(state: &mut State, before: &Snapshot, now: &Snapshot) -> bool {
+    let was = |id: usize| before.proposals.iter().find(|p| p.id == id).map(|p| &p.standing);
+    let open = now.proposals.iter().filter(|p| p.standing == Standing::Open);
+    let found = open.filter_map(|p| match was(p.id)? {
+        Standing::Rejected(_) => Some((p, "rejection")),
+        Standing::Skipped => Some((p, "putting off")),
+        _ => None,
+    });
+    let Some((p, what)) = found.last() else { return false };
+    select_suspect(state, p.suspect);
+    state.alternative = state.alternatives().iter().position(|a| a.id == p.id).unwrap_or(0);
+    let count = state.suspect_count();
+    let place = if p.suspect < count { format!(" of {}/{count}", p.suspect + 1) } else { String::new() };
+    state.say(format!("{what}{place} taken back: {}", p.title), Tone::Good);
+    true
+}
+
 /// What a key led to is said where one looks for it.
 fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
     let standings = |of: &Snapshot| of.decided.iter().map(|d| (d.proposal.id, d.proposal.standing.clone())).collect::<Vec<_>>();
     let decided = now.generation == before.generation && standings(before) != standings(now);
+    if decided && reopened(state, before, now) {
+        return;
+    }
     if decided && let Some(line) = now.log.last() {
         return state.say(line.text.clone(), line.tone);
     }
@@ -147,7 +185,7 @@ fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
         state.cancelling = false;
         let said = now.log.last().filter(|l| now.log.len() > before.log.len() && l.text.starts_with("cancelled"));
         if let Some(line) = said {
-            (state.trying, state.pairing) = (None, None);
+            (state.trying, state.pairing, state.looking) = (None, None, None);
             return state.say(line.text.clone(), line.tone);
         }
     }
@@ -158,6 +196,9 @@ fn answer(state: &mut State, before: &Snapshot, now: &Snapshot) {
     let ended = before.work.is_some() && now.work.is_none();
     if let Some(text) = ended.then(|| state.pairing.take()).flatten() {
         return paired(state, text, now);
+    }
+    if let (Some(before), Some(found)) = (ended.then(|| state.looking.take()).flatten(), &now.findings) {
+        return state.say(format!("looked again: {}", changed(before.as_deref(), found)), Tone::Plain);
     }
     let tried = ended.then(|| state.trying.take()).flatten();
     if let Some(p) = tried.and_then(|id| now.proposals.iter().find(|p| p.id == id && p.flips.is_some())) {

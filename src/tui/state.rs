@@ -6,6 +6,7 @@ use super::derived::{Derived, Prepared};
 use super::lines::Graph;
 use super::picture::Picture;
 use super::theme::Theme;
+use crate::localize::Findings;
 use crate::session::{Command, Flip, Proposal, Row, Sign, Snapshot, Standing, Tone};
 use ratatui::layout::{Rect, Size};
 use std::path::PathBuf;
@@ -237,6 +238,8 @@ pub struct State {
     pub trying: Option<usize>,
     /// What was said of a pair, while faults are looked for with it.
     pub pairing: Option<String>,
+    /// What had been found before faults are looked for again: what changed is said.
+    pub looking: Option<Option<Arc<Findings>>>,
     /// Whether work was cancelled: what stands is said.
     pub cancelling: bool,
     /// Whether hints are shown.
@@ -278,6 +281,7 @@ impl State {
             pinning: None,
             trying: None,
             pairing: None,
+            looking: None,
             cancelling: false,
             hints: false,
             hints_away: false,
