@@ -375,14 +375,23 @@ fn a_panic_gives_the_terminal_back_and_is_told() {
 }
 
 #[test]
-fn a_case_that_is_not_there_is_an_error_on_the_screen_and_the_session_goes_on() {
-    let mut terminal = Terminal::start(100, 30, &["debug", "no/such/case.toml"]);
-    terminal.wait_for("no/such/case.toml");
-    terminal.wait_for("No such file");
-    terminal.press("D");
-    terminal.wait_for("what you will see");
-    terminal.press("q");
+fn a_case_that_is_not_there_is_told_in_the_shell() {
+    for path in ["no/such/case.toml", "sample_models/models/mobilenet.onnx"] {
+        let mut terminal = Terminal::start(100, 30, &["debug", path]);
+        assert_eq!(terminal.end().exit_code(), 2);
+        assert!(terminal.text().contains(path), "{}", terminal.text());
+        assert!(!String::from_utf8_lossy(&terminal.bytes()).contains("\x1b[?1049h"), "the screen was opened");
+    }
+}
+
+#[test]
+fn what_was_typed_too_early_is_told_in_the_shell() {
+    let (_folder, case) = copy("1");
+    let mut terminal = Terminal::start(100, 30, &["debug", &case.to_string_lossy()]);
+    terminal.press("awq");
     assert_eq!(terminal.end().exit_code(), 0);
+    let text = terminal.text();
+    assert!(text.contains("not done: accept: faults were not looked for yet") && text.contains("not done: save:"), "{text}");
 }
 
 #[test]

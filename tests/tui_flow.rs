@@ -525,3 +525,19 @@ fn another_look_says_what_came_of_it() {
     engine(&mut state, localized());
     assert_eq!(state.toast.as_ref().map(|t| t.text.as_str()), Some("looked again: 2 suspects, as before"));
 }
+
+#[test]
+fn a_refusal_goes_when_it_is_no_longer_true_or_was_read() {
+    let mut state = state(comparing(), 80, 24);
+    press(&mut state, &["a"]);
+    assert!(state.toast.as_ref().is_some_and(|t| t.text.starts_with("accept (a): ")), "{:?}", state.toast);
+    assert_eq!(state.not_done.len(), 1);
+    engine(&mut state, comparing());
+    assert!(state.toast.is_some());
+    engine(&mut state, localized());
+    assert_eq!((state.toast.clone(), state.not_done.len()), (None, 0));
+    press(&mut state, &["w"]);
+    assert!(state.toast.is_some());
+    update(&mut state, Input::Quiet);
+    assert_eq!(state.toast, None);
+}

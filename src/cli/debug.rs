@@ -64,6 +64,10 @@ pub fn run(args: &DebugArgs, common: &Common) -> Result<ExitCode> {
     }
     let open =
         if args.case.has_flags() { Some(Command::OpenCase(Box::new(args.case.case()?))) } else { args.case.path().map(Command::Open) };
+    if open.is_some() {
+        // What cannot be opened is said where it was typed.
+        args.case.case()?;
+    }
     let list = demos().into_iter().map(|d| tui::Demo { path: d.case, title: d.title, about: d.about.unwrap_or_default() }).collect();
     let config = match &args.screen.config {
         Some(path) => Config::open(path),
@@ -84,6 +88,9 @@ pub fn run(args: &DebugArgs, common: &Common) -> Result<ExitCode> {
 /// Where everything is, for the shell that is there again; empty where nothing was left behind.
 fn farewell(left: &Left) -> String {
     let mut out = String::new();
+    for (what, why) in &left.not_done {
+        out += &format!("not done: {what}: {why}\n");
+    }
     let mut line = |what: &str, path: &Path| out += &format!("{what:<9} {}\n", path.display());
     left.model.iter().for_each(|p| line("repaired", p));
     left.recipe.iter().for_each(|p| line("recipe", p));

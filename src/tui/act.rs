@@ -5,13 +5,18 @@ use super::moves::open_demo;
 use super::moves::{follow, go, page, select_suspect, shift, step_pane, with_sheet};
 use super::overlay::leave;
 use super::search;
-use super::state::{Effect, Overlay, Pane, Screen, State};
+use super::state::{Effect, Overlay, Pane, Screen, State, Toast};
 use crate::session::{Cell, Command, Standing, Tone};
 
 /// Does what a command says, or tells why it cannot be done.
 pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     if let Err(why) = action.possible(state) {
-        return state.say(format!("{}: {why}", action.spec().short), Tone::Warning);
+        let text = format!("{} ({}): {why}", action.spec().short, state.keys.key(action));
+        state.toast = Some(Toast { text, tone: Tone::Warning, refused: Some(action) });
+        if matches!(action, Action::Accept | Action::Save) {
+            state.not_done.push((action.spec().short, why));
+        }
+        return;
     }
     match action {
         Action::Accept => {

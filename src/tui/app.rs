@@ -4,7 +4,7 @@ use super::commands::KeyMap;
 use super::demos::Demo;
 use super::derived::Prepared;
 use super::picture::Maker;
-use super::state::{Effect, Screen, State};
+use super::state::{Effect, Screen, State, Toast};
 use super::terminal::{self, Tty};
 use super::theme::Theme;
 use super::update::{Input, update};
@@ -13,12 +13,16 @@ use crate::session::{Command, Engine, EngineOptions};
 use ratatui::crossterm::event::{self, Event};
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a terminal may take to say what it can show.
 const PATIENCE: Duration = Duration::from_millis(150);
+/// How long a refusal stands in the place of the keys.
+const READ: Duration = Duration::from_secs(6);
+/// A wait that something always ends before.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// What the screen begins with.
 #[derive(Debug, Default)]
@@ -48,6 +52,8 @@ pub struct Left {
     pub log: Option<PathBuf>,
     /// Whether accepted repairs are in no file.
     pub unsaved: bool,
+    /// What was asked for while things still loaded, and why nothing came of it.
+    pub not_done: Vec<(&'static str, &'static str)>,
 }
 
 /// Shows the screen until the user leaves; the terminal is as it was then.
@@ -66,6 +72,7 @@ pub fn run(options: Options) -> io::Result<Left> {
     state.hints_away = options.no_hints;
     if let Some(command) = options.open {
         state.screen = Screen::Case;
+        state.hints = !options.no_hints;
         engine.send(command);
     }
     tty.draw(|buffer| view::draw(&state, buffer))?;
@@ -89,10 +96,24 @@ pub fn run(options: Options) -> io::Result<Left> {
     }
     listen(inputs, terminal::Late::new(answer.complete))?;
 
-    // The channel closes only when all other threads are gone.
-    while let Ok(first) = inbox.recv() {
+    // What was said last, and until when it is left there.
+    let mut said: Option<(Toast, Instant)> = None;
+    loop {
+        if state.toast.as_ref() != said.as_ref().map(|s| &s.0) {
+            said = state.toast.clone().map(|t| (t, Instant::now() + READ));
+        }
+        // Only a refusal goes by itself; news of work under way come more often than that.
+        let end = said.as_ref().filter(|(toast, _)| toast.refused.is_some()).map(|(_, end)| *end);
+        let wait = end.map_or(FOREVER, |end| end.saturating_duration_since(Instant::now()));
+        // The channel closes only when all other threads are gone.
+        let first = match inbox.recv_timeout(wait) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => Input::Quiet,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let over = end.filter(|end| *end <= Instant::now()).map(|_| Input::Quiet);
         let mut leave = false;
-        for input in std::iter::once(first).chain(inbox.try_iter()) {
+        for input in over.into_iter().chain(std::iter::once(first)).chain(inbox.try_iter()) {
             #[cfg(debug_assertions)]
             injected_panic(&input);
             for effect in update(&mut state, input) {
@@ -116,6 +137,7 @@ pub fn run(options: Options) -> io::Result<Left> {
                     recipe: snap.saved_recipe.clone(),
                     log: snap.audit_log.clone(),
                     unsaved: snap.unsaved,
+                    not_done: state.not_done.clone(),
                 });
             }
         }

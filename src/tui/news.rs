@@ -18,7 +18,16 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
     if before.work.is_some() && now.work.is_none() && state.toast.as_ref().is_some_and(|t| matches!(t.tone, Tone::Plain | Tone::Good)) {
         state.toast = None;
     }
+    // What could not be done then can be done now.
+    if state.toast.as_ref().and_then(|t| t.refused).is_some_and(|a| a.possible(state).is_ok()) {
+        state.toast = None;
+    }
+    // From here on one sees what a key would do.
+    if now.findings.is_some() && before.findings.is_none() {
+        state.not_done.clear();
+    }
     if now.generation != before.generation {
+        state.not_done.clear();
         state.suspect = 0;
         state.alternative = 0;
         state.image = 0;

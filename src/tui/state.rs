@@ -159,6 +159,8 @@ pub struct Toast {
     pub text: String,
     /// How it is meant.
     pub tone: Tone,
+    /// The command that could not be done: once it can, there is nothing to say any more.
+    pub refused: Option<Action>,
 }
 
 /// What the outside is asked to do.
@@ -242,6 +244,8 @@ pub struct State {
     pub looking: Option<Option<Arc<Findings>>>,
     /// Whether work was cancelled: what stands is said.
     pub cancelling: bool,
+    /// Accepting and saving that were asked for before there was anything to accept, and why nothing came of them.
+    pub not_done: Vec<(&'static str, &'static str)>,
     /// Whether hints are shown.
     pub hints: bool,
     /// Whether they were put away.
@@ -283,6 +287,7 @@ impl State {
             pairing: None,
             looking: None,
             cancelling: false,
+            not_done: Vec::new(),
             hints: false,
             hints_away: false,
         }
@@ -395,6 +400,6 @@ impl State {
 
     /// A line that goes away with the next key.
     pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
-        self.toast = Some(Toast { text: text.into(), tone });
+        self.toast = Some(Toast { text: text.into(), tone, refused: None });
     }
 }

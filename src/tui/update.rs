@@ -35,6 +35,8 @@ pub enum Input {
     Background(Look),
     /// The terminal is gone, or a signal asks to leave: no questions.
     Leave,
+    /// Nothing was typed for a while since something was said.
+    Quiet,
     /// Nothing that matters.
     Nothing,
     /// The terminal is ours again: draw everything.
@@ -72,6 +74,12 @@ pub fn update(state: &mut State, input: Input) -> Vec<Effect> {
         }
         Input::Background(look) => state.theme.look = look,
         Input::Leave => effects.extend([Effect::Engine(Command::Quit), Effect::Quit]),
+        Input::Quiet => {
+            // A refusal was read by now; the keys have their place back.
+            if state.toast.as_ref().is_some_and(|t| t.refused.is_some()) {
+                state.toast = None;
+            }
+        }
         Input::Nothing => {}
         Input::Redraw => effects.push(Effect::Redraw),
     }
