@@ -1,8 +1,9 @@
 //! What a person says of pairs: that two values are one, or none. Faults are looked for again with it.
 
 use super::engine::Core;
-use super::sheet::{Cell, Said};
+use super::sheet::{Cell, Said, shapes_of};
 use super::snapshot::Tone;
+use super::words;
 use crate::align::Hints;
 use crate::run::Network;
 use std::sync::Arc;
@@ -19,6 +20,12 @@ impl Core {
         let (Some(mine), Some(theirs)) = (mine, theirs) else {
             return self.fail("nothing flows out of one of the two sides there");
         };
+        if let (true, Some((expected, made))) = (pair, self.shapes_of_pair(source, target))
+            && expected.iter().product::<usize>() != made.iter().product()
+        {
+            let [expected, made] = [expected, made].map(|s| words::shape(&s));
+            return self.fail(format!("no pair: the source has {expected} there and the target {made}, another number of elements"));
+        }
         let said = Said { pair, source: theirs, target: mine };
         let text = said.to_string();
         self.say_of_pairs(text, |all| {
@@ -26,6 +33,15 @@ impl Core {
             all.retain(|s| s.target != said.target || (s.source != said.source && !(s.pair && pair)));
             all.push(said);
         });
+    }
+
+    /// The shapes of what flows out of the source's side of one row and the target's side of another, where both ran.
+    fn shapes_of_pair(&self, source: usize, target: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+        let (sheet, open) = (self.snap.sheet.as_ref()?, self.open.as_ref()?);
+        let theirs = sheet.rows.get(source)?.source.as_ref()?.makes.last()?;
+        let mine = sheet.rows.get(target)?.target.as_ref()?.makes.last()?;
+        let made = shapes_of(sheet.target.as_ref()?, open.bench.as_ref()?.target_shapes());
+        Some((open.source_side.as_ref()?.shapes().get(theirs)?.clone(), made.get(mine)?.clone()))
     }
 
     /// Takes back what was said of a row's pairs, and looks again.
