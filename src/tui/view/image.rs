@@ -33,7 +33,9 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         } else {
             "no label differs"
         };
-        put(buffer, inner, 1, 1, text, theme.style(Role::Dim));
+        for (i, line) in text::wrap(text, (inner.width as usize).saturating_sub(2)).iter().enumerate() {
+            put(buffer, inner, 1, 1 + i, line, theme.style(Role::Dim));
+        }
         return;
     };
     let place = panes.inner(Pane::Image).map(|inner| layout::picture(inner, state.zoomed)).unwrap_or_default();
@@ -72,7 +74,8 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     if side.width >= 44 || side.height < 19 || rest.height >= 2 {
         let half = side.width / 2;
         let left = Rect { width: half.saturating_sub(1), ..side };
-        let right = Rect { x: side.x + half, width: side.width - half, ..side };
+        // As wide as the other, so that both have bars of one scale.
+        let right = Rect { x: side.x + half, ..left };
         list(left, 4, "source", &flip.source, buffer);
         list(right, 4, "target", &flip.target, buffer);
     } else {
@@ -138,7 +141,8 @@ fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opini
             put(buffer, area, x + 6, y + 1 + i, &text::bar(level, (width - x - 7).min(10)), theme.style(Role::Faint));
         }
     }
-    let near = opinion.margin < 0.05;
+    // As `check` says it: what the source finds nearly undecided. The target's margin may be what the fault left.
+    let near = name == "source" && opinion.margin < 0.05;
     let margin = if near { format!("near tie {}", short(opinion.margin)) } else { format!("margin {}", short(opinion.margin)) };
     put(buffer, area, 0, y + 1 + opinion.top.len(), &margin, theme.style(if near { Role::Warn } else { Role::Dim }));
 }
