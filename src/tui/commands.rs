@@ -72,10 +72,10 @@ commands! {
     Redo "redo" ["ctrl-r"] "redo" Repair "do again what was taken back";
     Alternative "alternative" ["A"] "alternative" Repair "show the next way to mend this suspect";
     WhatIf "what-if" ["space"] "what if" Repair "try the proposal on all images without accepting it";
-    Edit "edit" ["e"] "edit value" Repair "propose the same with another value";
+    Edit "edit-value" ["e"] "edit value" Repair "propose the same with another value";
     Write "own-edit" ["E"] "own edit" Repair "write an attribute for the target's node in this row";
-    Take "take" ["t"] "take from source" Repair "propose to take over what the source has in this row";
-    Localize "localize" ["L"] "find faults" Repair "look for the regions that introduce errors";
+    Take "take-from-source" ["t"] "take from source" Repair "propose to take over what the source has in this row";
+    Localize "find-faults" ["L"] "find faults" Repair "look for the regions that introduce errors";
     Save "save" ["w"] "save" Repair "write the repaired model and its recipe beside the target; in the shell, fixcon replay LOG makes them again";
     SaveAs "save-as" ["S"] "save as" Repair "write the repaired model under another name";
     Report "report" ["W"] "report" Repair "write a report of the session beside its log, as a page and as Markdown";
@@ -84,23 +84,23 @@ commands! {
     PreviousSuspect "previous-suspect" ["{"] "previous suspect" Jump "go to the previous suspect";
     NextImage "next-image" ["]"] "next image" Jump "show the next image whose label differs";
     PreviousImage "previous-image" ["["] "previous image" Jump "show the previous image whose label differs";
-    Worst "worst" ["!"] "worst region" Jump "go to the region with the largest isolated error";
+    Worst "worst-region" ["!"] "worst region" Jump "go to the region with the largest isolated error";
 
     Details "details" ["enter"] "details" Graph "open or close a fold or a region's nodes";
     Region "region" ["i"] "region" Graph "look into this region alone: its nodes on both sides, what they read and make";
     Fold "fold" ["z"] "fold" Graph "open or close the fold here";
     FoldAll "fold-all" ["Z"] "fold all" Graph "open or close all folds";
-    Producer "producer" ["("] "to producer" Graph "go up to the row that makes this row's input; again for its next input";
-    Consumer "consumer" [")"] "to consumer" Graph "go down to the row that reads this row's output; again for the next reader";
+    Producer "to-producer" ["("] "to producer" Graph "go up to the row that makes this row's input; again for its next input";
+    Consumer "to-consumer" [")"] "to consumer" Graph "go down to the row that reads this row's output; again for the next reader";
     Search "search" ["/"] "search" Graph "search names, operators, fault kinds and verdicts";
     NextMatch "next-match" ["n"] "next match" Graph "go to the next match";
     PreviousMatch "previous-match" ["N"] "previous match" Graph "go to the previous match";
     Bookmark "bookmark" ["m"] "bookmark" Graph "set a bookmark on this row, or take it away";
     NextBookmark "next-bookmark" ["'"] "next bookmark" Graph "go to the next bookmark";
     Names "names" ["<"] "names" Graph "show operators or names of nodes";
-    Pin "pin" ["P"] "pin pair" Graph "say that two values are a pair: once on the source's row, once on the target's";
-    Forbid "forbid" ["X"] "forbid pair" Graph "say that what flows out of this row is no pair, and look again";
-    Unpair "unpair" ["U"] "free pair" Graph "take back what was pinned or forbidden in this row, and look again";
+    Pin "pin-pair" ["P"] "pin pair" Graph "say that two values are a pair: once on the source's row, once on the target's";
+    Forbid "forbid-pair" ["X"] "forbid pair" Graph "say that what flows out of this row is no pair, and look again";
+    Unpair "free-pair" ["U"] "free pair" Graph "take back what was pinned or forbidden in this row, and look again";
 
     Up "up" ["up" "k"] "up" Move "one row up";
     Down "down" ["down" "j"] "down" Move "one row down";
@@ -114,12 +114,12 @@ commands! {
     PreviousPane "previous-pane" ["shift-tab"] "previous pane" Move "go to the previous pane";
     Zoom "zoom" ["+"] "zoom" Move "let the pane fill the screen, or put it back";
 
-    Palette "palette" [":"] "commands" Program "find any command by a few of its letters";
+    Palette "commands" [":"] "commands" Program "find any command by a few of its letters";
     Help "help" ["?" "f1"] "help" Program "what all keys and signs mean";
     OpenCase "open" ["o"] "open" Program "open a case file by its path";
     Demos "demonstrations" ["D"] "demonstrations" Program "back to the list of demonstrations";
     Cancel "cancel" ["x"] "cancel" Program "stop what the engine is doing";
-    Resume "resume" ["R"] "resume" Program "go on with the session that was cut short";
+    Resume "resume" ["R"] "resume" Program "go on with a session that ended without leaving (killed, terminal lost), from its log";
     Hints "hints" ["H"] "hints" Program "show or put away the hints";
     Theme "theme" ["T"] "theme" Program "dark or light colours";
     Copy "copy" ["y"] "copy" Program "copy what was found and done, as text, to the terminal's clipboard";
@@ -259,6 +259,10 @@ impl KeyMap {
     }
 }
 
+/// The commands of the list of demonstrations.
+pub const OF_LIST: &[Action] =
+    &[Action::Down, Action::Up, Action::PageDown, Action::Bottom, Action::OpenCase, Action::Theme, Action::Palette, Action::Quit];
+
 /// The commands that are about a pane, the most useful first: the help begins with them.
 pub fn of_pane(pane: Pane) -> &'static [Action] {
     use Action::*;
@@ -295,7 +299,7 @@ pub fn of_pane(pane: Pane) -> &'static [Action] {
 pub fn offered(state: &State) -> Vec<Action> {
     use Action::*;
     if state.screen == Screen::Demos {
-        return vec![Details, OpenCase, Up, Down, PageDown, Bottom, Theme];
+        return vec![Details, OpenCase, Theme, Down, Up, PageDown, Bottom];
     }
     let mut out = Vec::new();
     if !state.search.is_empty() {
@@ -306,8 +310,11 @@ pub fn offered(state: &State) -> Vec<Action> {
     }
     if state.snapshot.findings.is_some() {
         let decided = state.proposal().is_some_and(|p| p.standing == Standing::Accepted);
-        if (state.suspect_count() > 0 || state.proposal().is_some()) && !decided {
-            out.extend([Accept, Reject, Skip]);
+        match state.proposal() {
+            Some(_) if !decided => out.extend([Accept, Reject, Skip]),
+            // Where no repair is known, a person may know one.
+            None if state.suspect_count() > 0 && state.snapshot.work.is_none() => out.extend([Take, Write]),
+            _ => {}
         }
         if state.snapshot.can_undo {
             out.push(Undo);
@@ -378,6 +385,8 @@ mod tests {
         for (i, s) in COMMANDS.iter().enumerate() {
             assert_eq!(s.action as usize, i);
             assert!(seen.insert(s.id), "{} twice", s.id);
+            // One name, whether it is read in the key bar or in the configuration file.
+            assert_eq!(s.id, s.short.replace(' ', "-"));
             for k in s.keys {
                 assert!(k.parse::<Key>().is_ok(), "{k}");
                 assert!(keys.insert(k), "key {k} twice");

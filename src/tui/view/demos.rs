@@ -22,9 +22,9 @@ struct Places {
 
 impl Places {
     fn new(state: &State) -> Self {
-        // Below the list: what is above and below, two lines of the selected case, and how to open one's own. Key bar and header stay free.
-        let room = usize::from(state.size.height).saturating_sub(7).max(1);
-        let air = u16::from(room >= state.demos.len() + 3);
+        // Header, heading, a line for the selected case, and the key bar stay free.
+        let room = usize::from(state.size.height).saturating_sub(4).max(1);
+        let air = u16::from(room >= state.demos.len() + 6);
         let rows = room.min(state.demos.len());
         let first = (state.demo + 1).saturating_sub(rows);
         Self { heading: 1 + air, top: 2 + 2 * air, rows, first }
@@ -68,23 +68,27 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
             put(buffer, area, 1, y, "▶", theme.style(Role::Accent));
         }
     }
-    let mut y = usize::from(places.top) + places.rows;
     let (above, below) = (places.first, state.demos.len().saturating_sub(places.first + places.rows));
     let hidden: Vec<String> =
         [("↑", above, "above"), ("↓", below, "below")].iter().filter(|h| h.1 > 0).map(|(a, n, w)| format!("{a} {n} more {w}")).collect();
-    put(buffer, area, 6, y, &hidden.join("   "), theme.style(Role::Warn));
-    y += 1;
+    let hidden = hidden.join("   ");
+    put(buffer, area, width.saturating_sub(text::width(&hidden) + 1), places.heading.into(), &hidden, theme.style(Role::Warn));
+    let begin = usize::from(places.top) + places.rows;
+    let left = usize::from(area.height).saturating_sub(begin);
+    let air = usize::from(left >= 4);
     // What the columns have no room for, of the one that is selected.
     if let Some(demo) = state.demos.get(state.demo) {
-        let text = format!("{}: {}", demo.title, demo.about);
-        for line in text::wrap(&text, width.saturating_sub(7)).iter().take(2) {
-            put(buffer, area, 6, y, line, theme.style(Role::Accent));
-            y += 1;
+        let text = if left > 1 { format!("{}: {}", demo.title, demo.about) } else { demo.about.clone() };
+        for (i, line) in text::wrap(&text, width.saturating_sub(7)).iter().take(left.min(2)).enumerate() {
+            put(buffer, area, 6, begin + air + i, line, theme.style(Role::Accent));
         }
     }
-    let y = area.height as usize - 1;
-    put(buffer, area, 3, y, &state.keys.key(Action::OpenCase), theme.style(Role::Key));
-    put(buffer, area, 6, y, "open a case file of your own …", theme.style(Role::Text));
+    // The key bar offers it too.
+    if left >= 4 {
+        let y = usize::from(area.height) - 1;
+        put(buffer, area, 3, y, &state.keys.key(Action::OpenCase), theme.style(Role::Key));
+        put(buffer, area, 6, y, "open a case file of your own …", theme.style(Role::Text));
+    }
 }
 
 /// What there is to say without demonstrations.

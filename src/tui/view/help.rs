@@ -2,7 +2,7 @@
 
 use super::{lines, popup};
 use crate::session::Sign;
-use crate::tui::commands::{COMMANDS, Group, Spec, of_pane};
+use crate::tui::commands::{COMMANDS, Group, OF_LIST, Spec, of_pane};
 use crate::tui::state::{Pane, Screen, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -27,10 +27,17 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
     let theme = &state.theme;
     let mut out = Vec::new();
     // First what the keys do where one is.
-    let here = if state.screen == Screen::Case { of_pane(state.focus) } else { &[] };
+    let here = if state.screen == Screen::Case { of_pane(state.focus) } else { OF_LIST };
     if state.screen == Screen::Case {
         out.push(Line::styled(format!("In this pane: {}", state.focus.name()), theme.style(Role::Accent)));
         out.extend(text::wrap(about(state.focus), columns).into_iter().map(|l| Line::styled(l, theme.style(Role::Dim))));
+        here.iter().for_each(|a| out.extend(command(state, a.spec(), columns, false)));
+        out.push(Line::raw(""));
+    }
+    if state.screen == Screen::Demos {
+        out.push(Line::styled("In this list", theme.style(Role::Accent)));
+        let first = "a demonstration: enter opens the selected one, 1 to 9 open theirs at once";
+        out.extend(text::wrap(first, columns).into_iter().map(|l| Line::styled(l, theme.style(Role::Dim))));
         here.iter().for_each(|a| out.extend(command(state, a.spec(), columns, false)));
         out.push(Line::raw(""));
     }
@@ -91,7 +98,7 @@ fn about(pane: Pane) -> &'static str {
             "Both graphs as one diff, the source on the left, a row a region. The bar is the region's own error when it is fed the source's values; the strip at the edge is that error over the whole depth, a click goes there."
         }
         Pane::Image => {
-            "An image on which the labels differ: the picture, what both models say, and by how much the first leads the second; a near tie is one that the model finds nearly undecided. Below, all such images, a sign for each run so far: ✗ differs, ✓ agrees, ! broken by an edit."
+            "An image on which the labels differ: the picture, what both models say, and by how much the first leads the second; a near tie is one that the source itself finds nearly undecided. Below, all such images, a sign for each run so far: ✗ differs, ✓ agrees, ! broken by an edit."
         }
         Pane::Layer => {
             "The row under the cursor. First what differs (≠) in attributes and weights; then the region's output for the image shown: values of both sides, the difference by channel, where in the picture, and over images, those that flip first. Last the weights: figures, and the target's numbers over the source's; equal ones lie on the diagonal."
