@@ -11,6 +11,8 @@ pub enum Look {
     Dark,
     /// For a light background.
     Light,
+    /// For a background that is not known: readable on both.
+    Either,
 }
 
 /// How many colours the terminal has.
@@ -85,10 +87,11 @@ impl Theme {
             Depth::Sixteen
         };
         // COLORFGBG is `foreground;background`; 7 and 15 are the light ones.
-        let light = set("COLORFGBG").and_then(|v| v.rsplit(';').next().map(|b| b == "7" || b == "15")).unwrap_or(false);
+        let light = set("COLORFGBG").and_then(|v| v.rsplit(';').next().map(|b| b == "7" || b == "15"));
+        let look = light.map_or(Look::Either, |light| if light { Look::Light } else { Look::Dark });
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default().to_lowercase();
         let ascii = !(locale.contains("utf-8") || locale.contains("utf8"));
-        Self { look: if light { Look::Light } else { Look::Dark }, depth, ascii }
+        Self { look, depth, ascii }
     }
 
     /// The other look.
@@ -102,26 +105,27 @@ impl Theme {
             return mono(role);
         }
         let plain = Style::default();
-        let fg = |dark: u32, light: u32, old: Color| plain.fg(self.colour(dark, light, old));
+        let fg = |rgb: [u32; 3], old: Color| plain.fg(self.colour(rgb, old));
         match role {
             Role::Text => plain,
-            Role::Dim => fg(0x9a_a3b2, 0x5b_6470, Color::Gray),
-            Role::Faint => fg(0x56_5f70, 0xa8_b0bb, Color::DarkGray),
-            Role::Accent => fg(0x7a_b0ff, 0x0b_57d0, Color::Cyan).add_modifier(Modifier::BOLD),
-            Role::Selected if self.depth == Depth::Sixteen => plain.add_modifier(Modifier::REVERSED),
-            Role::Selected => plain.bg(self.colour(0x2d_3548, 0xdc_e6f7, Color::Blue)),
-            Role::Good => fg(0x8f_d16a, 0x1a_7f37, Color::Green),
-            Role::Bad => fg(0xff_7389, 0xcf_222e, Color::Red).add_modifier(Modifier::BOLD),
-            Role::Warn => fg(0xe8_b45e, 0x95_5f00, Color::Yellow),
-            Role::Proposed => fg(0xc8_a5ff, 0x7b_3fd4, Color::Magenta).add_modifier(Modifier::BOLD),
-            Role::Key => fg(0xe8_b45e, 0x0b_57d0, Color::Yellow).add_modifier(Modifier::BOLD),
-            Role::Match => plain.add_modifier(Modifier::UNDERLINED).fg(self.colour(0xe8_b45e, 0x95_5f00, Color::Yellow)),
+            Role::Dim => fg([0x9a_a3b2, 0x5b_6470, 0x76_7676], Color::Gray),
+            Role::Faint => fg([0x56_5f70, 0xa8_b0bb, 0x8a_8a8a], Color::DarkGray),
+            Role::Accent => fg([0x7a_b0ff, 0x0b_57d0, 0x2f_7fd6], Color::Cyan).add_modifier(Modifier::BOLD),
+            Role::Selected if self.depth == Depth::Sixteen || self.look == Look::Either => plain.add_modifier(Modifier::REVERSED),
+            Role::Selected => plain.bg(self.colour([0x2d_3548, 0xdc_e6f7, 0], Color::Blue)),
+            Role::Good => fg([0x8f_d16a, 0x1a_7f37, 0x2e_8b3a], Color::Green),
+            Role::Bad => fg([0xff_7389, 0xcf_222e, 0xe0_3e52], Color::Red).add_modifier(Modifier::BOLD),
+            Role::Warn => fg([0xe8_b45e, 0x95_5f00, 0xa8_761a], Color::Yellow),
+            Role::Proposed => fg([0xc8_a5ff, 0x7b_3fd4, 0x9a_63e0], Color::Magenta).add_modifier(Modifier::BOLD),
+            Role::Key => fg([0xe8_b45e, 0x0b_57d0, 0xa8_761a], Color::Yellow).add_modifier(Modifier::BOLD),
+            Role::Match => fg([0xe8_b45e, 0x95_5f00, 0xa8_761a], Color::Yellow).add_modifier(Modifier::UNDERLINED),
         }
     }
 
     /// What is written in where nothing says otherwise and the background is ours: the terminal's own colour may be as dark as that.
     pub fn ink(&self) -> Option<Color> {
-        matches!(self.depth, Depth::True | Depth::Indexed).then(|| self.colour(0xe6_e9ef, 0x1c_2128, Color::Reset))
+        let ours = matches!(self.depth, Depth::True | Depth::Indexed) && self.look != Look::Either;
+        ours.then(|| self.colour([0xe6_e9ef, 0x1c_2128, 0], Color::Reset))
     }
 
     /// A colour between cool and hot; `level` from 0 to 1.
@@ -137,6 +141,7 @@ impl Theme {
                 let (cool, warm, hot) = match self.look {
                     Look::Dark => ([0x4a, 0x62, 0x7a], [0xe8, 0xb4, 0x5e], [0xff, 0x73, 0x89]),
                     Look::Light => ([0x9f, 0xb4, 0xcc], [0xd8, 0x93, 0x10], [0xcf, 0x22, 0x2e]),
+                    Look::Either => ([0x6f, 0x86, 0x9e], [0xa8, 0x76, 0x1a], [0xe0, 0x3e, 0x52]),
                 };
                 let level = level.clamp(0.0, 1.0);
                 let (a, b, t) = if level < 0.5 { (cool, warm, level * 2.0) } else { (warm, hot, level * 2.0 - 1.0) };
@@ -151,17 +156,24 @@ impl Theme {
         (self.depth > Depth::Sixteen).then(|| self.rgb(r, g, b))
     }
 
-    fn colour(&self, dark: u32, light: u32, old: Color) -> Color {
-        let rgb = if self.look == Look::Dark { dark } else { light };
+    /// `of` a dark, a light and an unknown background; `old` of sixteen.
+    fn colour(&self, of: [u32; 3], old: Color) -> Color {
+        let [dark, light, either] = of;
+        let rgb = match self.look {
+            Look::Dark => dark,
+            Look::Light => light,
+            Look::Either => either,
+        };
         match (self.depth, self.look) {
-            // Yellow and cyan cannot be read on white.
-            (Depth::Sixteen, Look::Light) => match old {
-                Color::Yellow => Color::Magenta,
-                Color::Cyan => Color::Blue,
-                Color::Gray => Color::DarkGray,
-                other => other,
-            },
             (Depth::Sixteen, Look::Dark) => old,
+            // Yellow and cyan cannot be read on white, blue and grey cannot be read on black.
+            (Depth::Sixteen, look) => match (old, look) {
+                (Color::Yellow, _) => Color::Magenta,
+                (Color::Cyan, Look::Light) => Color::Blue,
+                (Color::Gray, Look::Light) => Color::DarkGray,
+                (Color::Cyan | Color::Gray, _) => Color::Reset,
+                (other, _) => other,
+            },
             _ => self.rgb((rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8),
         }
     }
@@ -220,7 +232,8 @@ mod tests {
     #[test]
     fn the_environment_decides() {
         let t = Theme::from_env(env(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "C.UTF-8")]));
-        assert_eq!(t, Theme { look: Look::Dark, depth: Depth::True, ascii: false });
+        assert_eq!(t, Theme { look: Look::Either, depth: Depth::True, ascii: false });
+        assert_eq!(Theme::from_env(env(&[("COLORFGBG", "15;0")])).look, Look::Dark);
         assert_eq!(Theme::from_env(env(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")])).depth, Depth::Mono);
         assert_eq!(Theme::from_env(env(&[("TERM", "xterm-256color"), ("NO_COLOR", "")])).depth, Depth::Indexed);
         assert_eq!(Theme::from_env(env(&[("TERM", "linux")])).depth, Depth::Sixteen);
@@ -239,6 +252,22 @@ mod tests {
             assert!(style.fg.is_none() && style.bg.is_none(), "{role:?}");
         }
         assert_eq!(theme.heat(1.0), Style::default());
+    }
+
+    #[test]
+    fn on_an_unknown_background_every_colour_can_be_read() {
+        let part = |v: u8| {
+            let v = f64::from(v) / 255.0;
+            if v <= 0.039_28 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        };
+        let theme = Theme { look: Look::Either, ..Theme::default() };
+        for role in [Role::Dim, Role::Accent, Role::Good, Role::Bad, Role::Warn, Role::Proposed, Role::Key, Role::Match] {
+            let Some(Color::Rgb(r, g, b)) = theme.style(role).fg else { panic!("{role:?} has no colour") };
+            let light = 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+            let (on_black, on_white) = ((light + 0.05) / 0.05, 1.05 / (light + 0.05));
+            assert!(on_black >= 4.5 && on_white >= 3.5, "{role:?}: {on_black:.1} on black, {on_white:.1} on white");
+        }
+        assert_eq!((theme.style(Role::Text).fg, theme.ink()), (None, None));
     }
 
     #[test]
