@@ -21,7 +21,7 @@ impl Core {
             return self.fail("nothing flows out of one of the two sides there");
         };
         if let (true, Some((expected, made))) = (pair, self.shapes_of_pair(source, target))
-            && expected.iter().product::<usize>() != made.iter().product()
+            && expected.iter().product::<usize>() != made.iter().product::<usize>()
         {
             let [expected, made] = [expected, made].map(|s| words::shape(&s));
             return self.fail(format!("no pair: the source has {expected} there and the target {made}, another number of elements"));
