@@ -76,12 +76,14 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             state.image = if action == Action::NextImage { state.image + 1 } else { state.image + count - 1 } % count;
         }
         Action::Worst => {
-            // From the worst on to the next.
+            // Pressed again where it led to: on to the next.
             let rows = state.worst_rows();
-            let at = state.graph.row().and_then(|here| rows.iter().position(|r| *r == here)).map_or(0, |at| at + 1);
+            let here = state.graph.row();
+            let at = state.worst.filter(|(_, row)| Some(*row) == here).map_or(0, |(at, _)| at + 1);
             match rows.get(at) {
                 Some(row) => {
                     go(state, *row);
+                    state.worst = Some((at, *row));
                     state.say(format!("isolated error {} of {}, by size", at + 1, rows.len()), Tone::Plain);
                 }
                 None => state.say("no other region that was not mended has an error of its own", Tone::Plain),

@@ -28,6 +28,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
     }
     if now.generation != before.generation {
         state.not_done.clear();
+        state.worst = None;
         state.suspect = 0;
         state.alternative = 0;
         state.image = 0;

@@ -244,6 +244,8 @@ pub struct State {
     pub looking: Option<Option<Arc<Findings>>>,
     /// Whether work was cancelled: what stands is said.
     pub cancelling: bool,
+    /// Which of the worst regions was gone to last, and its row.
+    pub worst: Option<(usize, usize)>,
     /// Accepting and saving that were asked for before there was anything to accept, and why nothing came of them.
     pub not_done: Vec<(&'static str, &'static str)>,
     /// Whether hints are shown.
@@ -287,6 +289,7 @@ impl State {
             pairing: None,
             looking: None,
             cancelling: false,
+            worst: None,
             not_done: Vec::new(),
             hints: false,
             hints_away: false,
