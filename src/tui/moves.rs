@@ -54,6 +54,7 @@ pub(super) fn open(state: &mut State, path: PathBuf, effects: &mut Vec<Effect>) 
     state.focus = Pane::Graph;
     state.zoomed = false;
     state.asked_to_resume = false;
+    state.not_done.clear();
     effects.push(Effect::Engine(Command::Open(path)));
 }
 

@@ -27,7 +27,6 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         state.not_done.clear();
     }
     if now.generation != before.generation {
-        state.not_done.clear();
         state.worst = None;
         state.suspect = 0;
         state.alternative = 0;
