@@ -230,11 +230,11 @@ fn a_long_list_of_demonstrations_says_what_is_above_and_below() {
     state.screen = Screen::Demos;
     state.demos = (1..=30).map(|i| fixcon::tui::Demo { title: format!("case {i}"), ..state.demos[0].clone() }).collect();
     let shown = |state: &State| text(&draw(state));
-    assert!(shown(&state).contains("↓ 13 more below") && !shown(&state).contains("above"));
+    assert!(shown(&state).contains("↓ 10 more below") && !shown(&state).contains("above"));
     press(&mut state, &["pgdn", "down"]);
-    assert!(shown(&state).contains("↑ 1 more above   ↓ 12 more below"), "{}", shown(&state));
+    assert!(shown(&state).contains("↑ 1 more above   ↓ 9 more below"), "{}", shown(&state));
     press(&mut state, &["end"]);
-    assert!(shown(&state).contains("↑ 13 more above") && !shown(&state).contains("below"));
+    assert!(shown(&state).contains("↑ 10 more above") && !shown(&state).contains("below"));
     assert!(shown(&state).lines().any(|l| l.contains("▶") && l.contains("case 30")));
     press(&mut state, &["home"]);
     assert!(shown(&state).lines().any(|l| l.contains("▶") && l.contains("case 1 ")));
@@ -560,4 +560,36 @@ fn the_proposal_takes_the_rows_that_the_graphs_leave_empty() {
     // In another pane there is a third of the rows.
     press(&mut state, &["tab"]);
     assert!(text(&draw(&state)).contains(" more"));
+}
+
+#[test]
+fn a_proposal_that_does_harm_is_not_called_safe() {
+    let mut all = fixture::proposals();
+    (all[0].flips, all[0].breaks) = (Some((16, 16)), Some((16, 16)));
+    let mut snapshot = localized();
+    snapshot.proposals = Arc::new(all);
+    let mut state = state(snapshot, 120, 40);
+    let buffer = draw(&state);
+    assert!(!text(&buffer).contains(" safe "), "{}", text(&buffer));
+    let place = find(&buffer, "breaks 16 of 16");
+    assert_eq!(Some(buffer[place].fg), Theme::default().style(fixcon::tui::theme::Role::Warn).fg);
+    press(&mut state, &["a"]);
+    insta::assert_snapshot!("harmful-120x40", styled(&draw(&state)));
+}
+
+#[test]
+fn the_list_says_its_own_keys_first_and_the_bar_offers_what_is_possible() {
+    let mut state = state(Snapshot::default(), 80, 24);
+    state.screen = Screen::Demos;
+    assert!(text(&draw(&state)).contains("T theme"));
+    press(&mut state, &["?"]);
+    let shown = text(&draw(&state));
+    let (list, signs) = (shown.find("In this list"), shown.find("Signs between"));
+    assert!(list.is_some() && list < signs.or(Some(usize::MAX)), "{shown}");
+    let mut without = localized();
+    without.proposals = Arc::default();
+    let mut state = fixture::state(without, 120, 40);
+    press(&mut state, &["esc"]);
+    let shown = text(&draw(&state));
+    assert!(!shown.contains("a accept") && shown.contains("t take from source"), "{shown}");
 }

@@ -12,6 +12,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
 
+/// Columns from which on a list has bars.
+const BARS: u16 = 22;
+
 /// Draws the pane.
 pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
@@ -74,8 +77,9 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     if side.width >= 44 || side.height < 19 || rest.height >= 2 {
         let half = side.width / 2;
         let left = Rect { width: half.saturating_sub(1), ..side };
-        // As wide as the other, so that both have bars of one scale.
-        let right = Rect { x: side.x + half, ..left };
+        // Bars of both have one scale; names alone may have what is left.
+        let width = if left.width >= BARS { left.width } else { side.width - half };
+        let right = Rect { x: side.x + half, width, ..side };
         list(left, 4, "source", &flip.source, buffer);
         list(right, 4, "target", &flip.target, buffer);
     } else {
@@ -132,7 +136,7 @@ fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opini
         let style = if i == 0 { theme.style(Role::Text).add_modifier(ratatui::style::Modifier::BOLD) } else { theme.style(Role::Text) };
         let style = if right { style.patch(theme.style(Role::Good)) } else { style };
         // Names say more than bars.
-        let bars = width >= 22;
+        let bars = width >= usize::from(BARS);
         let label = text::fill(&s.label, width.saturating_sub(if bars { 10 } else { 5 }).clamp(4, 14));
         let x = put(buffer, area, 0, y + 1 + i, &label, style);
         put(buffer, area, x + 1, y + 1 + i, &score(s), theme.style(Role::Dim));
