@@ -111,8 +111,8 @@ impl Theme {
             Role::Dim => fg([0x9a_a3b2, 0x5b_6470, 0x76_7676], Color::Gray),
             Role::Faint => fg([0x56_5f70, 0xa8_b0bb, 0x8a_8a8a], Color::DarkGray),
             Role::Accent => fg([0x7a_b0ff, 0x0b_57d0, 0x2f_7fd6], Color::Cyan).add_modifier(Modifier::BOLD),
-            Role::Selected if self.depth == Depth::Sixteen || self.look == Look::Either => plain.add_modifier(Modifier::REVERSED),
-            Role::Selected => plain.bg(self.colour([0x2d_3548, 0xdc_e6f7, 0], Color::Blue)),
+            Role::Selected if self.depth == Depth::Sixteen => plain.add_modifier(Modifier::REVERSED),
+            Role::Selected => plain.bg(self.colour([0x2d_3548, 0xdc_e6f7, 0xdc_e6f7], Color::Blue)),
             Role::Good => fg([0x8f_d16a, 0x1a_7f37, 0x2e_8b3a], Color::Green),
             Role::Bad => fg([0xff_7389, 0xcf_222e, 0xe0_3e52], Color::Red).add_modifier(Modifier::BOLD),
             Role::Warn => fg([0xe8_b45e, 0x95_5f00, 0xa8_761a], Color::Yellow),
@@ -124,8 +124,8 @@ impl Theme {
 
     /// What is written in where nothing says otherwise and the background is ours: the terminal's own colour may be as dark as that.
     pub fn ink(&self) -> Option<Color> {
-        let ours = matches!(self.depth, Depth::True | Depth::Indexed) && self.look != Look::Either;
-        ours.then(|| self.colour([0xe6_e9ef, 0x1c_2128, 0], Color::Reset))
+        let ours = matches!(self.depth, Depth::True | Depth::Indexed);
+        ours.then(|| self.colour([0xe6_e9ef, 0x1c_2128, 0x1c_2128], Color::Reset))
     }
 
     /// A colour between cool and hot; `level` from 0 to 1.
@@ -267,7 +267,7 @@ mod tests {
             let (on_black, on_white) = ((light + 0.05) / 0.05, 1.05 / (light + 0.05));
             assert!(on_black >= 4.5 && on_white >= 3.5, "{role:?}: {on_black:.1} on black, {on_white:.1} on white");
         }
-        assert_eq!((theme.style(Role::Text).fg, theme.ink()), (None, None));
+        assert_eq!(theme.style(Role::Text).fg, None);
     }
 
     #[test]
