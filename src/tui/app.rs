@@ -91,6 +91,11 @@ pub fn run(options: Options) -> io::Result<Left> {
     if let Some(look) = answer.look.filter(|_| asked) {
         let _ = inputs.send(Input::Background(look));
     }
+    // Who resizes it before anybody listens is not heard: so it is asked once more.
+    let size = tty.size()?;
+    if size != state.size {
+        let _ = inputs.send(Input::Resize(size.width, size.height));
+    }
     for event in answer.typed {
         let _ = inputs.send(translate(event));
     }
