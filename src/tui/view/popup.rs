@@ -121,7 +121,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             None
         }
         Overlay::Harmful { proposal } => {
-            let area = window(state, 64, 7, "it breaks more than it mends", buffer);
+            let area = window(state, 70, 7, "it breaks more than it mends", buffer);
             let found = state.snapshot.proposals.iter().find(|p| p.id == *proposal);
             let (broken, of) = found.and_then(|p| p.harm()).unwrap_or_default();
             let mended = found.and_then(|p| p.flips).map_or(0, |(before, after)| before.saturating_sub(after));
