@@ -90,24 +90,25 @@ fn failures_are_json_when_that_is_asked_for() {
     assert!(out["error"]["message"].as_str().unwrap().contains("pillow.npz"), "{out}");
 }
 
-/// A pipe that nobody writes to keeps the work waiting, so that it can be ended from outside.
+/// A check of so many images that it can be ended from outside before it is done.
 #[cfg(target_os = "linux")]
-struct Stuck {
+struct Busy {
     parent: std::process::Child,
     work: String,
     _folder: tempfile::TempDir,
 }
 
 #[cfg(target_os = "linux")]
-impl Stuck {
+impl Busy {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("list.txt");
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let list = folder.path().join("list.txt");
+        let line = format!("{}\n", root().join("sample_models/images/probe/p000.png").display());
+        std::fs::write(&list, line.repeat(100_000)).unwrap();
         let parent = Command::new(assert_cmd::cargo::cargo_bin("fixcon"))
             .current_dir(root())
-            .args(["check", &sample("8-mobilenet-clean-torch"), "--images"])
-            .arg(&pipe)
+            .args(["check", "--threads", "1", &sample("8-mobilenet-clean-torch"), "--images"])
+            .arg(&list)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -133,9 +134,9 @@ fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
 #[cfg(target_os = "linux")]
 #[test]
 fn work_that_aborts_ends_in_a_message_and_exit_code_two() {
-    let stuck = Stuck::new();
-    assert!(Command::new("kill").args(["-ABRT", &stuck.work]).status().unwrap().success());
-    let out = stuck.parent.wait_with_output().unwrap();
+    let busy = Busy::new();
+    assert!(Command::new("kill").args(["-ABRT", &busy.work]).status().unwrap().success());
+    let out = busy.parent.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(2));
     let err = String::from_utf8_lossy(&out.stderr);
     assert!(err.contains("error: the work was not finished") && err.contains("--max-mem"), "{err}");
@@ -144,11 +145,11 @@ fn work_that_aborts_ends_in_a_message_and_exit_code_two() {
 #[cfg(target_os = "linux")]
 #[test]
 fn whoever_kills_the_program_ends_its_work() {
-    let mut stuck = Stuck::new();
-    stuck.parent.kill().unwrap();
-    stuck.parent.wait().unwrap();
+    let mut busy = Busy::new();
+    busy.parent.kill().unwrap();
+    busy.parent.wait().unwrap();
     let gone = || {
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", stuck.work)).unwrap_or_default();
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", busy.work)).unwrap_or_default();
         // A zombie has ended too; nobody may be there to fetch it.
         (state.is_empty() || state.contains(") Z ")).then_some(())
     };
