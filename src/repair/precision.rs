@@ -17,7 +17,7 @@ const ROUNDS: usize = 3;
 /// Layers that a remark names.
 const NAMED: usize = 8;
 
-/// A job with some layers raised, which ones, and how many images are still [open](open).
+/// A job with some layers raised, which ones, and how many images are still open (see `open`).
 struct Tried {
     job: Job,
     made: Vec<Proposal>,

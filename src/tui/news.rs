@@ -166,12 +166,12 @@ fn changed(before: Option<&Findings>, now: &Findings) -> String {
 fn reopened(state: &mut State, before: &Snapshot, now: &Snapshot) -> bool {
     let was = |id: usize| before.proposals.iter().find(|p| p.id == id).map(|p| &p.standing);
     let open = now.proposals.iter().filter(|p| p.standing == Standing::Open);
-    let found = open.filter_map(|p| match was(p.id)? {
+    let mut found = open.filter_map(|p| match was(p.id)? {
         Standing::Rejected(_) => Some((p, "rejection")),
         Standing::Skipped => Some((p, "putting off")),
         _ => None,
     });
-    let Some((p, what)) = found.last() else { return false };
+    let Some((p, what)) = found.next_back() else { return false };
     select_suspect(state, p.suspect);
     state.alternative = state.alternatives().iter().position(|a| a.id == p.id).unwrap_or(0);
     let count = state.suspect_count();
