@@ -146,7 +146,7 @@ fn main() {
 #[cfg(target_os = "linux")]
 fn idle() {
     let terminal = Terminal::start(120, 40, &["debug", &terminal::sample("8-").to_string_lossy()]);
-    terminal.wait_for("no suspect");
+    terminal.wait_for("Nothing is wrong here");
     terminal.settle();
     std::thread::sleep(Duration::from_secs(1));
     let ticks = || {
