@@ -54,20 +54,21 @@ pub fn run(args: &DebugArgs, common: &Common) -> Result<ExitCode> {
     if !has_terminal() {
         bail!("fixcon debug needs a terminal; fixcon check, localize and repair do the same work without one");
     }
+    // What cannot be opened is said where it was typed.
+    let named = args.case.path().is_some() || args.case.has_flags();
+    let case = named.then(|| args.case.case()).transpose()?;
     if let Some(output) = &args.output {
-        let case = (args.case.path().is_some() || args.case.has_flags()).then(|| args.case.case()).transpose()?;
         let read: Vec<&Path> = case.iter().flat_map(|c| [c.source.as_path(), &c.target]).collect();
         check_outputs([output.as_path()], &read)?;
         if output.exists() {
             bail!("{}: exists already; name another file", output.display());
         }
     }
-    let open =
-        if args.case.has_flags() { Some(Command::OpenCase(Box::new(args.case.case()?))) } else { args.case.path().map(Command::Open) };
-    if open.is_some() {
-        // What cannot be opened is said where it was typed.
-        args.case.case()?;
-    }
+    // A file is opened by its path, beside which its log is looked for.
+    let open = match (args.case.path(), case) {
+        (Some(path), _) if !args.case.has_flags() => Some(Command::Open(path)),
+        (_, case) => case.map(|c| Command::OpenCase(Box::new(c))),
+    };
     let list = demos().into_iter().map(|d| tui::Demo { path: d.case, title: d.title, about: d.about.unwrap_or_default() }).collect();
     let config = match &args.screen.config {
         Some(path) => Config::open(path),

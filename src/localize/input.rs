@@ -53,7 +53,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             .unwrap_or_else(|| from_source(subject, reference));
         return Chosen { given, recipe: None, suspects: Vec::new(), notes: Vec::new() };
     };
-    let typed = as_declared(subject, recipe);
+    let typed = in_declared_type(subject, recipe);
     let all = hypotheses(recipe, &typed, theirs);
     let fits = |given: &[Given]| score(subject.target, reference, given, precision, hints) > 0;
     // One image refutes most of them.
@@ -156,7 +156,7 @@ pub(crate) fn differing(a: &Recipe, b: &Recipe) -> Vec<&'static str> {
 }
 
 /// The target's recipe in the floating-point type that its input is declared in: a runtime takes no other one.
-fn as_declared(subject: &Subject<'_>, own: &Recipe) -> Recipe {
+fn in_declared_type(subject: &Subject<'_>, own: &Recipe) -> Recipe {
     let float = |e: &Element| matches!(e, Element::Float16 | Element::Float32 | Element::Float64);
     let declared = subject.target_feed.inputs.first().and_then(|input| Element::of(input.dtype));
     let dtype = declared.filter(|d| float(d) && float(&own.dtype)).unwrap_or(own.dtype);

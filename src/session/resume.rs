@@ -3,9 +3,9 @@
 use super::engine::{Core, News};
 use super::mending::Offer;
 use super::offer;
-use super::saving::beside;
+use super::saving::{beside, person};
 use super::snapshot::{Standing, Tone};
-use crate::audit::{By, Chain, Change, Event, Log, Recorder};
+use crate::audit::{Chain, Change, Event, Log, Recorder};
 use crate::dataset::{Feed, Recipe};
 use crate::localize::{Category, Kind};
 use crate::model::Edit;
@@ -127,8 +127,7 @@ fn read(job: &Job, path: &Path) -> Result<Resumed, String> {
     }
     let network = job.target.edited(&model).map(Arc::new).map_err(|e| e.to_string())?;
     let feed = Feed::new(&model, recipe);
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-    Ok(Resumed { recorder: Recorder::resumed(log, By::Person(name)), edits, changed: (network, feed), cut_off })
+    Ok(Resumed { recorder: Recorder::resumed(log, person()), edits, changed: (network, feed), cut_off })
 }
 
 /// A kind of the category.

@@ -73,13 +73,17 @@ impl Core {
     }
 }
 
+/// Who decides on the screen, for the log: the name of the login; empty where there is none.
+pub(super) fn person() -> By {
+    By::Person(std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default())
+}
+
 /// Begins the log beside the target, under a name that is free, with what was found so far.
 pub(super) fn begin_log(job: &Job, case: Option<&Path>, findings: Option<&Findings>) -> Result<Recorder, String> {
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     let mut last = String::new();
     for n in 1..100 {
         let path = beside(&job.case.target, "fixcon.jsonl", n);
-        match Recorder::create(&path, job, case, By::Person(name.clone()), Existing::Refuse) {
+        match Recorder::create(&path, job, case, person(), Existing::Refuse) {
             Ok(mut recorder) => {
                 recorder.evaluated(job)?;
                 if let Some(findings) = findings {
