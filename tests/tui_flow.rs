@@ -491,13 +491,18 @@ fn the_worst_region_is_one_that_was_not_mended_and_the_same_key_goes_on_to_the_n
     let mut snapshot = accepted();
     let mut sheet = fixture::sheet(true);
     sheet.rows[10].isolated = Some(0.01);
+    sheet.rows[12].isolated = Some(0.005);
     snapshot.sheet = Some(Arc::new(sheet));
     let mut state = state(snapshot, 120, 40);
     assert_eq!(state.sign(8), fixcon::session::Sign::Repaired);
     press(&mut state, &["end", "!"]);
     assert_eq!(state.graph.row(), Some(10));
     press(&mut state, &["!"]);
-    assert!(state.graph.row().is_some_and(|r| r != 10 && r != 8));
+    assert_eq!(state.graph.row(), Some(12));
+    // The others are at the floor.
+    press(&mut state, &["!"]);
+    assert_eq!(state.graph.row(), Some(12));
+    assert!(state.toast.as_ref().is_some_and(|t| t.text.contains("no other region")), "{:?}", state.toast);
 }
 
 #[test]

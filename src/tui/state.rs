@@ -331,12 +331,16 @@ impl State {
         own.or_else(|| touched().map(|p| p.suspect))
     }
 
-    /// Rows by isolated error, the largest first; what was mended no longer counts.
+    /// Rows by isolated error, the largest first; what was mended no longer counts, nor what is at the floor where something is not.
     pub fn worst_rows(&self) -> Vec<usize> {
-        let rows = self.snapshot.sheet.as_ref().map_or(&[][..], |s| &s.rows);
+        let sheet = self.snapshot.sheet.as_ref();
+        let rows = sheet.map_or(&[][..], |s| &s.rows);
         let mut measured: Vec<(usize, f32)> = rows.iter().enumerate().filter_map(|(i, r)| Some((i, r.isolated?))).collect();
         measured.retain(|(i, _)| self.sign(*i) != Sign::Repaired);
         measured.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let threshold = sheet.and_then(|s| s.floor).map_or(0.0, |(_, threshold)| threshold);
+        let above = measured.iter().filter(|(_, error)| *error > threshold).count();
+        measured.truncate(if above > 0 { above } else { measured.len() });
         measured.into_iter().map(|(i, _)| i).collect()
     }
 
