@@ -1,5 +1,7 @@
 //! The engine without a screen: from opening a case to the repaired model and its log.
 
+mod samples;
+
 use fixcon::audit::replay;
 use fixcon::session::{Command, Engine, EngineOptions, Load, Sign, Snapshot, Standing};
 use std::path::{Path, PathBuf};
@@ -9,20 +11,17 @@ use std::time::{Duration, Instant};
 
 /// A copy of a case in a folder of its own; models and images are linked.
 fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
     let folder = tempfile::tempdir().expect("a folder");
     let case = folder.path().join("cases").join(name);
-    std::fs::create_dir_all(&case).expect("a folder");
-    let mut all = std::fs::read_dir(samples.join("cases")).expect("cases").filter_map(Result::ok).map(|e| e.path());
+    let mut all = std::fs::read_dir(root.join("cases")).expect("cases").filter_map(Result::ok).map(|e| e.path());
     let from = all.find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name))).expect("such a case");
-    for file in std::fs::read_dir(from).expect("files").filter_map(Result::ok) {
-        std::fs::copy(file.path(), case.join(file.file_name())).expect("a copy");
-    }
+    samples::copy_case(&from, &case);
     let text = std::fs::read_to_string(case.join("case.toml")).expect("a case");
     let text = text.replace("[images]\n", "[images]\ntruth = \"../../images/truth.json\"\n");
     std::fs::write(case.join("case.toml"), text).expect("it can be written");
     for shared in ["models", "images", "labels.txt"] {
-        std::os::unix::fs::symlink(samples.join(shared), folder.path().join(shared)).expect("a link");
+        std::os::unix::fs::symlink(root.join(shared), folder.path().join(shared)).expect("a link");
     }
     (folder, case.join("case.toml"))
 }

@@ -1,5 +1,7 @@
 //! Many cases, one line each.
 
+mod samples;
+
 use assert_cmd::Command;
 use serde_json::Value as Json;
 use std::fs;
@@ -21,12 +23,7 @@ fn folder(cases: &[&str]) -> tempfile::TempDir {
         std::os::unix::fs::symlink(root().join(part), dir.path().join(part)).unwrap();
     }
     for case in cases {
-        let to = dir.path().join("cases").join(case);
-        fs::create_dir_all(&to).unwrap();
-        for file in fs::read_dir(root().join("cases").join(case)).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
+        samples::copy_case(&root().join("cases").join(case), &dir.path().join("cases").join(case));
     }
     dir
 }

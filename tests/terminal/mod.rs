@@ -1,6 +1,11 @@
 //! The real program in a pseudo-terminal, seen through a terminal emulator.
 #![allow(dead_code)]
 
+// The bench takes this module by its path.
+#[path = "../samples/mod.rs"]
+mod cases;
+
+use cases::copy_case;
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -52,14 +57,7 @@ pub fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
     let folder = tempfile::tempdir().expect("a folder");
     let case = folder.path().join("cases").join(from.file_name().expect("a name"));
-    std::fs::create_dir_all(&case).expect("a folder");
-    for file in std::fs::read_dir(&from).expect("files").filter_map(Result::ok) {
-        let name = file.file_name();
-        // Only what belongs to the case, not what a session left there.
-        if !name.to_string_lossy().contains("repaired") && !name.to_string_lossy().ends_with(".jsonl") {
-            std::fs::copy(file.path(), case.join(name)).expect("a copy");
-        }
-    }
+    copy_case(&from, &case);
     for shared in ["models", "images", "labels.txt"] {
         std::os::unix::fs::symlink(samples.join(shared), folder.path().join(shared)).expect("a link");
     }
@@ -73,13 +71,7 @@ pub fn samples() -> tempfile::TempDir {
     let to = folder.path().join("sample_models");
     for case in std::fs::read_dir(from.join("cases")).expect("cases").filter_map(Result::ok) {
         let into = to.join("cases").join(case.file_name());
-        std::fs::create_dir_all(&into).expect("a folder");
-        for file in std::fs::read_dir(case.path()).expect("files").filter_map(Result::ok) {
-            let name = file.file_name().to_string_lossy().into_owned();
-            if !name.contains("repaired") && !name.ends_with(".jsonl") {
-                std::fs::copy(file.path(), into.join(name)).expect("a copy");
-            }
-        }
+        copy_case(&case.path(), &into);
     }
     for shared in ["models", "images", "labels.txt"] {
         std::os::unix::fs::symlink(from.join(shared), to.join(shared)).expect("a link");
