@@ -46,6 +46,24 @@ fn the_list_of_demonstrations_leads_to_flipped_images() {
 }
 
 #[test]
+fn a_case_of_ones_own_is_opened_from_the_list() {
+    let (_folder, case) = copy("1-");
+    let mut terminal = Terminal::start(120, 30, &[]);
+    terminal.wait_for("open a case file of your own");
+    terminal.press("o");
+    terminal.wait_for("Path of a case.toml");
+    // Both files of the folder begin with no letter in common; one more letter decides.
+    terminal.press(&format!("{}/\t", case.display()));
+    terminal.wait_for("case.toml   ");
+    terminal.press("c\t");
+    terminal.wait_for("/case.toml");
+    terminal.press("\r");
+    terminal.wait_for("breaks none");
+    terminal.press("q");
+    assert_eq!(terminal.end().exit_code(), 0);
+}
+
+#[test]
 fn keys_are_answered_while_models_load() {
     let terminal = debug("1-", 120, 40);
     terminal.wait_for("fixcon");
@@ -286,6 +304,11 @@ fn a_rejection_with_a_note_an_undo_and_an_own_edit() {
     terminal.press("E");
     terminal.wait_for("own edit of the target's node");
     terminal.wait_for("pads = [1, 1, 1, 1]");
+    // The tab key knows what the node can have, and what it has.
+    terminal.press("\x15ker\t");
+    terminal.wait_for("> kernel_shape = [3, 3]");
+    terminal.press("\x15\t");
+    terminal.wait_for("auto_pad = ");
     terminal.press("\x15pads = [0,0,1,1]\r");
     terminal.wait_for("by hand");
     terminal.press("a");

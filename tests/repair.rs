@@ -1,6 +1,10 @@
 //! Localising and mending the sample models, as a user of the commands sees it.
 
 use assert_cmd::Command;
+use fixcon::model::onnx::tensor_proto::DataType;
+use fixcon::model::onnx::{AttributeProto, NodeProto};
+use fixcon::model::{Edit, Existing, Model};
+use fixcon::run::Value as Tensor;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -205,6 +209,71 @@ fn a_recipe_of_another_element_type_than_the_input_is_mended_in_the_recipe() {
     let kinds: Vec<&str> = done["accepted"].as_array().into_iter().flatten().filter_map(|a| a["kind"].as_str()).collect();
     assert_eq!((kinds, &done["final_mismatches"], &done["recipe_changed"]), (vec!["ID-DTYPE"], &0.into(), &true.into()), "{done}");
     assert!(std::fs::read_to_string(&recipe).expect("it is written").contains("dtype = \"float32\""));
+}
+
+/// The sample ResNet with its pooled values brought to one size, `x / sqrt(mean(x²))`, by way of squares that half precision cannot hold: in
+/// single precision, or in half precision between two casts.
+fn squared(folder: &Path, name: &str, dtype: DataType) {
+    let model = Model::open(root().join("models/resnet.onnx")).expect("a sample opens");
+    let flatten = "/Flatten_output_0";
+    let (id, pooled) = (model.node_by_output(flatten).expect("it is there"), "/avg/AveragePool_output_0");
+    assert_eq!(model.node(id).input[0], pooled);
+    let constant = |name: &str, x: f32| Edit::AddInitializer {
+        tensor: Tensor::from_f32(&[], vec![x]).cast(dtype).expect("a float type").to_proto(name),
+    };
+    let node = |op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| Edit::InsertNode {
+        before: Some(flatten.into()),
+        node: NodeProto {
+            op_type: Some(op.into()),
+            name: Some(output.into()),
+            input: inputs.iter().map(|i| (*i).into()).collect(),
+            output: vec![output.into()],
+            attribute,
+            ..NodeProto::default()
+        },
+    };
+    let to = |dtype: DataType| vec![AttributeProto::of_int("to", dtype as i64)];
+    let axes = vec![AttributeProto::of_ints("axes", &[1, 2, 3])];
+    let edits = vec![
+        constant("gain", 400.0),
+        constant("tiny", 1e-3),
+        node("Cast", &[pooled], "given", to(dtype)),
+        node("Mul", &["given", "gain"], "scaled", Vec::new()),
+        node("Mul", &["scaled", "scaled"], "squares", Vec::new()),
+        node("ReduceMean", &["squares"], "mean", axes),
+        node("Add", &["mean", "tiny"], "above", Vec::new()),
+        node("Sqrt", &["above"], "root", Vec::new()),
+        node("Div", &["scaled", "root"], "even", Vec::new()),
+        node("Cast", &["even"], "taken", to(DataType::Float)),
+        Edit::RewireInput { node: flatten.into(), slot: 0, value: "taken".into() },
+    ];
+    let (model, _) = model.apply(&Edit::All(edits)).expect("it can be built");
+    model.save(folder.join(name), Existing::Refuse).expect("written");
+}
+
+#[test]
+fn what_half_precision_cannot_hold_computes_as_in_the_source_between_casts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    squared(folder.path(), "source.onnx", DataType::Float);
+    squared(folder.path(), "target.onnx", DataType::Float16);
+    let text = std::fs::read_to_string(root().join("cases/2-resnet-swapped/case.toml")).expect("the case is there");
+    let text = text
+        .replace("\"../../models/resnet.onnx\"", "\"source.onnx\"")
+        .replace("../../", &format!("{}/", root().display()))
+        .replace("\"labels.txt\"", &format!("{:?}", root().join("labels.txt")));
+    let case = folder.path().join("case.toml");
+    std::fs::write(&case, text).expect("written");
+    let output = folder.path().join("out.onnx");
+    let done = fixcon(&["repair", "--yes", "--output", output.to_str().expect("a plain path")], &case, "0");
+    let accepted = done["accepted"].as_array().expect("a list");
+    assert_eq!((accepted.len(), &done["final_mismatches"]), (1, &0.into()), "{done}");
+    assert_eq!(accepted[0]["kind"], "WB-PRECISION", "{done}");
+    let words = accepted[0]["words"].as_str().unwrap_or_default();
+    assert!(words.contains("'squares' reaches") && words.contains("65504"), "{words}");
+    let mended = Model::open(&output).expect("it is a model");
+    // No more than is needed is wide, and nothing is left that nobody reads.
+    assert!(mended.nodes().any(|(_, n)| n.output[0] == "scaled"));
+    assert!(mended.initializer("tiny").is_none() && mended.initializer("gain").is_some());
 }
 
 #[test]

@@ -115,6 +115,12 @@ pub(super) fn find(domain: &str, name: &str, version: i64) -> Result<&'static Op
     versions.iter().rev().find(|o| o.since <= version).ok_or_else(|| versions.first().map(|o| o.since))
 }
 
+/// Names of the attributes that a node can have; none where the operator is not known.
+pub fn attribute_names(domain: &str, name: &str, version: i64) -> impl Iterator<Item = &'static str> {
+    let found = find(domain, name, version).ok().and_then(|o| o.attributes.as_ref());
+    found.into_iter().flatten().map(|(name, ..)| *name)
+}
+
 /// The newest operator set of ONNX that the table has.
 pub(super) fn newest() -> i64 {
     static NEWEST: LazyLock<i64> =

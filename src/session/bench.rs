@@ -63,6 +63,8 @@ pub struct Compared {
     pub labels: (usize, usize),
     /// Whether they count as different.
     pub mismatch: bool,
+    /// Whether the source itself finds both labels nearly equal, as `check` says it.
+    pub near_tie: bool,
 }
 
 /// Reads a model and makes it ready to run.
@@ -251,6 +253,7 @@ impl Bench {
             target: self.opinion(&target, &self.comparison.target, &judged.target, offset),
             labels: (judged.source.label, judged.target.label),
             mismatch: judged.mismatch,
+            near_tie: judged.near_tie,
         })
     }
 

@@ -213,12 +213,13 @@ impl Core {
         match flips.binary_search_by_key(&image, |f| f.image) {
             Ok(at) => {
                 flips[at].target = compared.target;
+                flips[at].near_tie = compared.near_tie;
                 flips[at].mended = !compared.mismatch;
                 flips[at].broken = broken;
             }
             Err(at) if compared.mismatch => {
-                let Compared { path, truth, source, target, .. } = compared;
-                flips.insert(at, Flip { image, path, truth, source, target, mended: false, broken, trail: Vec::new() });
+                let Compared { path, truth, source, target, near_tie, .. } = compared;
+                flips.insert(at, Flip { image, path, truth, source, target, near_tie, mended: false, broken, trail: Vec::new() });
             }
             Err(_) => {}
         }

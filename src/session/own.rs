@@ -7,7 +7,7 @@ use crate::align::relative_error;
 use crate::localize::Kind;
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
-use crate::model::{Edit, NodeExt};
+use crate::model::{Edit, NodeExt, attribute_names};
 use crate::repair::{Job, Proposal};
 use crate::run::{Network, OpId};
 
@@ -36,6 +36,17 @@ pub fn changed(proposal: &Proposal, text: &str) -> Result<Proposal, String> {
     let words = format!("{} set to {} by hand", old.name(), words::attribute(&attribute));
     let edit = Edit::SetAttribute { node: node.clone(), attribute };
     Ok(Proposal { edit, words, isolated: (proposal.isolated.0, f32::NAN), ..proposal.clone() })
+}
+
+/// What can be written for the row's target node, as `name = value` with what it has, or `name = ` where it has none.
+pub fn attributes(sheet: &Sheet, row: usize) -> Vec<String> {
+    let cell = sheet.rows.get(row).and_then(|r| r.target.as_ref());
+    let Ok((network, id)) = only(&sheet.target, cell.map(|c| &c.ops[..]), "target") else { return Vec::new() };
+    let (model, node) = (network.model(), network.model().node(network.op(id).node));
+    let domain = node.domain_name();
+    attribute_names(domain, node.op_type(), model.opset(domain))
+        .map(|name| format!("{name} = {}", node.attr(name).map(words::attribute).unwrap_or_default()))
+        .collect()
 }
 
 /// An attribute of the row's target node, written as `name = value`. `suspect` is the place of the row among what is decided on.

@@ -96,6 +96,8 @@ pub struct Flip {
     pub source: Opinion,
     /// The target's opinion, as it is now.
     pub target: Opinion,
+    /// Whether the source itself finds both labels nearly equal, as `check` says it.
+    pub near_tie: bool,
     /// Whether the labels agree now, after the accepted edits.
     pub mended: bool,
     /// Whether it agreed at the start and differs only since an edit.

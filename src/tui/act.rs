@@ -6,7 +6,7 @@ use super::moves::{follow, go, page, select_suspect, shift, step_pane, with_shee
 use super::overlay::leave;
 use super::search;
 use super::state::{Effect, Overlay, Pane, Screen, State, Toast};
-use crate::session::{Cell, Command, Standing, Tone};
+use crate::session::{Cell, Command, Standing, Tone, attributes};
 
 /// Does what a command says, or tells why it cannot be done.
 pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
@@ -53,7 +53,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             let path =
                 state.snapshot.saved.clone().or_else(|| state.snapshot.audit_log.as_ref().map(|l| l.with_file_name("repaired.onnx")));
             let text = path.map(|p| p.display().to_string()).unwrap_or_default();
-            state.overlay = Some(Overlay::SaveAs { input: text.into() });
+            state.overlay = Some(Overlay::SaveAs { input: text.into(), offers: Vec::new() });
         }
         Action::Report => effects.push(Effect::Engine(Command::Report)),
         Action::Copy => {
@@ -137,7 +137,8 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
                 // What differs most likely is what one wants to change.
                 let differs = state.snapshot.detail.as_ref().filter(|d| d.row == row).and_then(|d| d.facts.iter().find(|f| f.differs));
                 let text = differs.map(|f| format!("{} = {}", f.name, f.target)).unwrap_or_default();
-                state.overlay = Some(Overlay::Write { input: text.into(), row });
+                let attributes = state.snapshot.sheet.as_ref().map(|s| attributes(s, row)).unwrap_or_default();
+                state.overlay = Some(Overlay::Write { input: text.into(), attributes, offers: Vec::new(), row });
             }
         }
         Action::Take => {

@@ -6,6 +6,7 @@
 mod act;
 mod app;
 pub mod commands;
+mod complete;
 pub mod config;
 pub mod demos;
 pub mod derived;

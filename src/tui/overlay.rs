@@ -2,6 +2,7 @@
 
 use super::act::act;
 use super::commands::Action;
+use super::complete::{Completion, complete, complete_path, expand};
 use super::keys::Key;
 use super::moves::{go, look_at, open};
 use super::search;
@@ -9,7 +10,6 @@ use super::state::{Effect, Overlay, Screen, State};
 use super::update::palette;
 use crate::session::{Command, Tone};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use std::path::PathBuf;
 use tui_input::{Input as TextInput, InputRequest};
 
 /// What a key does to a line of text; `None` when it is none of its keys.
@@ -40,6 +40,22 @@ fn edit(input: &mut TextInput, key: KeyEvent) -> bool {
     request(key).and_then(|r| input.handle(r)).is_some_and(|c| c.value)
 }
 
+/// A key for a line whose text the tab key goes on with; whether the text is another one now.
+fn completed(input: &mut TextInput, offers: &mut Vec<String>, key: KeyEvent, complete: impl Fn(&str) -> Completion) -> bool {
+    if key.code != KeyCode::Tab {
+        let changed = edit(input, key);
+        if changed {
+            offers.clear();
+        }
+        return changed;
+    }
+    let found = complete(input.value());
+    let changed = found.text != input.value();
+    *offers = found.offers;
+    *input = found.text.into();
+    changed
+}
+
 /// Text pasted into a line.
 pub fn paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
@@ -49,7 +65,7 @@ pub fn paste(state: &mut State, text: &str) {
             | Overlay::Edit { input, .. }
             | Overlay::Write { input, .. }
             | Overlay::Search { input, .. }
-            | Overlay::SaveAs { input }
+            | Overlay::SaveAs { input, .. }
             | Overlay::Path { input, .. },
         ) => input,
         _ => return,
@@ -129,14 +145,14 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             }
             edit(input, key);
         }
-        Overlay::Write { input, row } => {
+        Overlay::Write { input, attributes, offers, row } => {
             if key.code == KeyCode::Enter {
                 effects.push(Effect::Engine(Command::Write { row: *row, text: input.value().trim().to_string() }));
                 return;
             }
-            edit(input, key);
+            completed(input, offers, key, |text| complete(text, attributes));
         }
-        Overlay::SaveAs { input } => {
+        Overlay::SaveAs { input, offers } => {
             if key.code == KeyCode::Enter {
                 let text = input.value().trim().to_string();
                 if !text.is_empty() {
@@ -144,7 +160,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 }
                 return;
             }
-            edit(input, key);
+            completed(input, offers, key, complete_path);
         }
         Overlay::Resume => match (key.code, action) {
             (KeyCode::Enter | KeyCode::Char('r'), _) | (_, Some(Action::Resume)) => {
@@ -167,7 +183,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 }
             }
         },
-        Overlay::Path { input, error } => {
+        Overlay::Path { input, offers, error } => {
             if key.code == KeyCode::Enter {
                 let text = input.value().trim().to_string();
                 if text.is_empty() {
@@ -176,7 +192,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 open(state, expand(&text), effects);
                 return;
             }
-            if edit(input, key) {
+            if completed(input, offers, key, complete_path) {
                 *error = None;
             }
         }
@@ -231,7 +247,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
 /// Leaves the case: for good, for the list, or for another one.
 pub(super) fn leave(state: &mut State, to: Action, effects: &mut Vec<Effect>) {
     match to {
-        Action::OpenCase => state.overlay = Some(Overlay::Path { input: Default::default(), error: None }),
+        Action::OpenCase => state.overlay = Some(Overlay::Path { input: Default::default(), offers: Vec::new(), error: None }),
         Action::Demos => {
             effects.push(Effect::Engine(Command::Cancel));
             state.screen = Screen::Demos;
@@ -247,13 +263,5 @@ pub fn on_mouse(state: &mut State, wheel: isize) {
         Some(Overlay::Palette { at, chosen, .. }) => (*at, *chosen) = (at.saturating_add_signed(wheel.signum()), true),
         Some(Overlay::Summary) if wheel == 0 => state.overlay = None,
         _ => {}
-    }
-}
-
-/// `~` at the start of a path is the home folder.
-fn expand(path: &str) -> PathBuf {
-    match path.strip_prefix("~/") {
-        Some(rest) => std::env::home_dir().map_or_else(|| PathBuf::from(path), |home| home.join(rest)),
-        None => PathBuf::from(path),
     }
 }

@@ -97,6 +97,10 @@ pub enum Overlay {
     Write {
         /// `name = value`.
         input: TextInput,
+        /// What the node can have, as it could be written.
+        attributes: Vec<String>,
+        /// What the text could become.
+        offers: Vec<String>,
         /// The row of the node.
         row: usize,
     },
@@ -104,6 +108,8 @@ pub enum Overlay {
     SaveAs {
         /// The path.
         input: TextInput,
+        /// What the text could become.
+        offers: Vec<String>,
     },
     /// One region alone.
     Region {
@@ -127,6 +133,8 @@ pub enum Overlay {
     Path {
         /// The path.
         input: TextInput,
+        /// What the text could become.
+        offers: Vec<String>,
         /// Why it could not be opened.
         error: Option<String>,
     },

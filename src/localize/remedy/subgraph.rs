@@ -1,15 +1,20 @@
-//! The last resort: the source's own sub-graph in the place of a region, with layout adapters; and what it differs in.
+//! The last resort: the source's own sub-graph in the place of a region, with adapters of layout and element type; and what it differs in.
 
 use super::constants::fresh_name;
 use super::shape::transpose_node;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
-use crate::model::onnx::NodeProto;
-use crate::model::{Edit, NodeExt, ValueId};
+use crate::model::onnx::tensor_proto::DataType;
+use crate::model::onnx::{AttributeProto, NodeProto};
+use crate::model::{Edit, Model, NodeExt, NodeId, ValueId};
 use crate::run::{OpId, Value};
 use std::collections::{HashMap, HashSet};
 
-/// The last resort: the source's ops of the region in the place of the target's, with Transposes and Reshapes where the layouts differ.
+/// The largest number of half precision.
+const HALF_MAX: f32 = 65504.0;
+
+/// The last resort: the source's ops of the region in the place of the target's, with Transposes and Reshapes where the layouts differ, and
+/// Casts where the float types do.
 pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> {
     let target = bench.target();
     let mut edits = Vec::new();
@@ -87,7 +92,8 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
         let pair = bench.a.pair_of(*v)?;
         let s = values.get(&pair.source)?.clone();
         let producer = target.producer(*v)?;
-        let steps = layout_nodes(bench, &s, name, bench.a.source().values(pair.source)?[0].shape(), &pair.layout);
+        let cast = float_types(bench, *v, pair.source).map(|(mine, _)| mine);
+        let steps = layout_nodes(bench, &s, name, bench.a.source().values(pair.source)?[0].shape(), &pair.layout, cast);
         // The old maker keeps its other outputs and loses this name.
         let mut node = target.model().node(target.op(producer).node).clone();
         let place = node.output.iter().position(|o| o == name)?;
@@ -105,22 +111,13 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
             ops.push(producer);
         }
     }
-    // Nodes whose values nobody reads any more go as well, the last ones first.
-    let mut gone: HashSet<OpId> = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).collect();
-    let mut old: Vec<OpId> = target.op_ids().filter(|id| target.is_live(*id) && *id < *gone.iter().max().unwrap_or(id)).collect();
-    old.reverse();
-    for id in old {
-        let op = target.op(id);
-        let unread = op.made().all(|v| {
-            !target.outputs().contains(&v) && !usable_names.contains(bench.name(v)) && target.consumers(v).iter().all(|c| gone.contains(c))
-        });
-        if unread && !gone.contains(&id) {
-            gone.insert(id);
-            edits.push(Edit::RemoveNode { node: bench.key(id) });
-        }
-    }
-    let words = format!("the source's sub-graph of {} nodes in the place of this region", needed.len());
+    let makers = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).map(|id| target.op(id).node);
+    edits.extend(unread(target.model(), makers.collect(), &usable_names));
     let kind = difference(bench, &needed);
+    let words = match kind {
+        Kind::WbPrecision => format!("{}: {} nodes compute as in the source, between casts", beyond_half(bench, &needed), needed.len()),
+        _ => format!("the source's sub-graph of {} nodes in the place of this region", needed.len()),
+    };
     let mut remedy = Remedy::new(kind, Edit::All(edits), words);
     remedy.equivalents.extend(Some(Kind::CgOther).filter(|k| *k != kind));
     remedy.ops = ops;
@@ -133,11 +130,34 @@ pub(super) fn partners_exact(bench: &Bench<'_>, s: ValueId) -> Vec<ValueId> {
     bench.a.pairs.iter().filter(|p| p.source == s && p.error <= bench.a.tau()).map(|p| p.target).collect()
 }
 
-/// A target value turned into the source's layout; gives the name to read.
+/// The float types of a target value and of the source value that it stands for, where they differ.
+fn float_types(bench: &Bench<'_>, target: ValueId, source: ValueId) -> Option<(DataType, DataType)> {
+    let mine = bench.a.computed(target).or_else(|| bench.a.fed(target))?.first()?;
+    let theirs = bench.a.source().values(source)?.first()?;
+    (mine.is_float() && theirs.is_float() && mine.dtype() != theirs.dtype()).then(|| (mine.dtype(), theirs.dtype()))
+}
+
+pub(super) fn cast_node(input: &str, output: &str, to: DataType) -> NodeProto {
+    NodeProto {
+        input: vec![input.into()],
+        output: vec![output.into()],
+        name: Some(output.into()),
+        op_type: Some("Cast".into()),
+        attribute: vec![AttributeProto::of_int("to", to as i64)],
+        ..NodeProto::default()
+    }
+}
+
+/// A target value turned into the source's layout and element type; gives the name to read.
 fn adapt(bench: &Bench<'_>, target: ValueId, source: ValueId, edits: &mut Vec<Edit>, before: Option<String>) -> Option<String> {
     let pair = bench.a.pairs.iter().find(|p| p.target == target && p.source == source)?;
     let shape = bench.a.source().values(source)?.first()?.shape().to_vec();
     let mut at = bench.name(target).to_string();
+    if let Some((_, theirs)) = float_types(bench, target, source) {
+        let name = fresh_name(bench, &format!("{at}_cast"));
+        edits.push(Edit::InsertNode { before: before.clone(), node: cast_node(&at, &name, theirs) });
+        at = name;
+    }
     if !pair.layout.is_flat()
         && let Some(perm) = full_perm(&shape, &pair.layout)
     {
@@ -215,22 +235,33 @@ fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -
     (node, tensor)
 }
 
-/// Nodes that lay a source value out as the target has it, the last one making `output`.
+/// Nodes that lay a source value out as the target has it, in the element type `cast` where there is one, the last one making `output`.
 fn layout_nodes(
     bench: &Bench<'_>,
     input: &str,
     output: &str,
     shape: &[usize],
     layout: &crate::align::Layout,
+    cast: Option<DataType>,
 ) -> Vec<(NodeProto, Vec<crate::model::onnx::TensorProto>)> {
     let mut out = Vec::new();
     let mut at = input.to_string();
+    let same = layout.is_flat() && layout.shape == shape;
+    if let Some(to) = cast {
+        let name = if same { output.to_string() } else { fresh_name(bench, &format!("{output}_cast")) };
+        out.push((cast_node(&at, &name, to), Vec::new()));
+        if same {
+            return out;
+        }
+        at = name;
+    }
     if !layout.is_flat()
         && let Some(perm) = full_perm(shape, layout)
     {
-        return vec![(transpose_node(&at, output, &perm), Vec::new())];
+        out.push((transpose_node(&at, output, &perm), Vec::new()));
+        return out;
     }
-    if layout.is_flat() && layout.shape == shape {
+    if same {
         let node = NodeProto {
             input: vec![at],
             output: vec![output.into()],
@@ -238,7 +269,8 @@ fn layout_nodes(
             op_type: Some("Identity".into()),
             ..NodeProto::default()
         };
-        return vec![(node, Vec::new())];
+        out.push((node, Vec::new()));
+        return out;
     }
     if !layout.is_flat() {
         if layout.split != shape {
@@ -258,6 +290,35 @@ fn layout_nodes(
     out
 }
 
+/// Takes away what nobody reads once these nodes are gone, weights too; `read` are values that what takes their place reads.
+fn unread(model: &Model, nodes: HashSet<NodeId>, read: &HashSet<&str>) -> Vec<Edit> {
+    let index = model.index();
+    let declared: HashSet<&str> = model.declared_inputs().map(|v| v.name()).collect();
+    let mut open: Vec<NodeId> = nodes.iter().copied().collect();
+    open.sort();
+    let (mut gone, mut edits) = (nodes, Vec::new());
+    let mut seen: HashSet<&str> = HashSet::new();
+    while let Some(node) = open.pop() {
+        for name in model.node(node).input.iter().filter(|n| !n.is_empty()) {
+            let is_read = |v: ValueId, gone: &HashSet<NodeId>| {
+                index.outputs().contains(&v) || read.contains(index.name(v)) || index.consumers(v).iter().any(|c| !gone.contains(c))
+            };
+            let Some(v) = index.value(name).filter(|v| !is_read(*v, &gone)) else { continue };
+            if let Some(producer) = index.producer(v) {
+                let made = &model.node(producer).output;
+                let Some(key) = made.iter().find(|o| !o.is_empty()) else { continue };
+                if made.iter().filter_map(|o| index.value(o)).all(|v| !is_read(v, &gone)) && gone.insert(producer) {
+                    edits.push(Edit::RemoveNode { node: key.clone() });
+                    open.push(producer);
+                }
+            } else if model.initializer(name).is_some() && !declared.contains(name.as_str()) && seen.insert(name) {
+                edits.push(Edit::RemoveInitializer { name: name.clone() });
+            }
+        }
+    }
+    edits
+}
+
 /// What the source's sub-graph differs in from the region whose place it takes, as far as structure says.
 fn difference(bench: &Bench<'_>, needed: &[OpId]) -> Kind {
     let one = |id: &OpId| bench.reference().op(*id).proto();
@@ -274,7 +335,23 @@ fn difference(bench: &Bench<'_>, needed: &[OpId]) -> Kind {
         let s = bench.a.source().virtual_of(s).map_or(s, |(_, of)| of);
         first_difference(bench, *v, s, true, 20)
     });
-    found.unwrap_or(Kind::CgOther)
+    let narrow =
+        |v: ValueId| bench.a.pair_of(v).and_then(|p| float_types(bench, v, p.source)).is_some_and(|(mine, _)| mine == DataType::Float16);
+    found.unwrap_or_else(|| if bench.checks.iter().any(|(_, v)| narrow(*v)) { Kind::WbPrecision } else { Kind::CgOther })
+}
+
+/// What half precision cannot hold of these ops' values.
+fn beyond_half(bench: &Bench<'_>, ops: &[OpId]) -> String {
+    let largest = |id: &OpId| {
+        let made = bench.reference().op(*id).made().filter_map(|v| bench.a.source().values(v)).flatten();
+        let finite = made.flat_map(|x| x.to_f32().into_owned()).map(f32::abs).filter(|x| x.is_finite());
+        finite.fold(0.0, f32::max)
+    };
+    let found = ops.iter().map(|id| (id, largest(id))).find(|(_, x)| *x > HALF_MAX);
+    found.map_or_else(
+        || "half precision loses too much here".into(),
+        |(id, x)| format!("'{}' reaches {x:.0}, half precision ends at {HALF_MAX:.0}", bench.reference().label(*id)),
+    )
 }
 
 /// Upward from two values that should be the same, through operators of the same types, to where the sides part. `None` where they do not.

@@ -1,9 +1,10 @@
 //! Element types that do not fit: one input half, the other single precision.
 
 use super::constants::{behind, fresh_name, replace};
+use super::subgraph::cast_node;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
-use crate::model::onnx::{AttributeProto, NodeProto, tensor_proto::DataType};
+use crate::model::onnx::tensor_proto::DataType;
 use crate::model::{Budget, Edit, Shapes, ValueId, infer};
 use crate::run::OpId;
 
@@ -61,14 +62,7 @@ fn all_as(bench: &Bench<'_>, t: OpId, inputs: &[(usize, ValueId, DataType)], wan
             tensors.extend(behind(bench, *v));
         } else {
             let name = fresh_name(bench, &format!("{}_cast", bench.name(*v)));
-            let node = NodeProto {
-                input: vec![bench.name(*v).to_string()],
-                output: vec![name.clone()],
-                name: Some(name.clone()),
-                op_type: Some("Cast".into()),
-                attribute: vec![AttributeProto::of_int("to", wanted as i64)],
-                ..NodeProto::default()
-            };
+            let node = cast_node(bench.name(*v), &name, wanted);
             edits.push(Edit::InsertNode { before: Some(key.clone()), node });
             edits.push(Edit::RewireInput { node: key.clone(), slot: *slot, value: name });
         }

@@ -1,7 +1,7 @@
 //! The flipped image: its picture, what both models say of it, and with what margin.
 
 use super::{open_frame, put, select, title};
-use crate::session::{Opinion, Scored};
+use crate::session::{Flip, Opinion, Scored};
 use crate::tui::layout::{self, Panes};
 use crate::tui::picture::Form;
 use crate::tui::state::{Pane, State};
@@ -70,9 +70,8 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     if rest.height >= 2 {
         grid(state, rest, buffer);
     }
-    let truth = flip.truth.as_deref();
     let list = |side: Rect, y: usize, name: &str, opinion: &Opinion, buffer: &mut Buffer| {
-        opinion_list(state, side, y, name, opinion, truth, buffer)
+        opinion_list(state, side, y, name, opinion, flip, buffer)
     };
     if side.width >= 44 || side.height < 19 || rest.height >= 2 {
         let half = side.width / 2;
@@ -127,7 +126,10 @@ fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opinion, truth: Option<&str>, buffer: &mut Buffer) {
+fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opinion, flip: &Flip, buffer: &mut Buffer) {
+    let truth = flip.truth.as_deref();
+    // What the source finds nearly undecided: the target's margin may be what the fault left.
+    let near = flip.near_tie && name == "source";
     let theme = &state.theme;
     put(buffer, area, 0, y, name, theme.style(Role::Dim));
     let width = area.width as usize;
@@ -145,8 +147,6 @@ fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opini
             put(buffer, area, x + 6, y + 1 + i, &text::bar(level, (width - x - 7).min(10)), theme.style(Role::Faint));
         }
     }
-    // As `check` says it: what the source finds nearly undecided. The target's margin may be what the fault left.
-    let near = name == "source" && opinion.margin < 0.05;
     let margin = if near { format!("near tie {}", short(opinion.margin)) } else { format!("margin {}", short(opinion.margin)) };
     put(buffer, area, 0, y + 1 + opinion.top.len(), &margin, theme.style(if near { Role::Warn } else { Role::Dim }));
 }

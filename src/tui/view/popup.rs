@@ -49,6 +49,11 @@ pub fn line(state: &State, area: Rect, y: usize, prompt: &str, input: &Input, bu
     Position::new(area.x + at as u16, area.y + y as u16)
 }
 
+/// What the text could become, in the row below it.
+fn offered(offers: &[String], area: Rect, buffer: &mut Buffer, style: ratatui::style::Style) {
+    put(buffer, area, 2, 2, &text::clip(&offers.join("   "), (area.width as usize).saturating_sub(2)), style);
+}
+
 /// Draws one of the small windows.
 pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Position> {
     let theme = &state.theme;
@@ -68,19 +73,21 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             put(buffer, area, 0, 3, "enter proposes it   esc goes back", dim);
             Some(cursor)
         }
-        Overlay::Write { input, row } => {
+        Overlay::Write { input, offers, row, .. } => {
             let area = window(state, 72, 6, "own edit of the target's node", buffer);
             let node = state.derived.names[1].get(*row).cloned().unwrap_or_default();
             put(buffer, area, 0, 0, &text::shorten(&node, area.width as usize), dim);
             let cursor = line(state, area, 1, "> ", input, buffer);
-            put(buffer, area, 0, 3, "name = value   enter proposes it   esc goes back", dim);
+            offered(offers, area, buffer, dim);
+            put(buffer, area, 0, 3, "name = value   tab completes   enter proposes it   esc goes back", dim);
             Some(cursor)
         }
-        Overlay::SaveAs { input } => {
+        Overlay::SaveAs { input, offers } => {
             let area = window(state, 76, 6, "save the repaired model", buffer);
             put(buffer, area, 0, 0, "Path of the new file; one that is there is never replaced.", dim);
             let cursor = line(state, area, 1, "> ", input, buffer);
-            put(buffer, area, 0, 3, "enter saves   esc goes back", dim);
+            offered(offers, area, buffer, dim);
+            put(buffer, area, 0, 3, "tab completes   enter saves   esc goes back", dim);
             Some(cursor)
         }
         Overlay::Resume => {
@@ -95,13 +102,14 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             }
             None
         }
-        Overlay::Path { input, error } => {
+        Overlay::Path { input, offers, error } => {
             let area = window(state, 76, 6, "open a case file", buffer);
             put(buffer, area, 0, 0, "Path of a case.toml", dim);
             let cursor = line(state, area, 1, "> ", input, buffer);
+            offered(offers, area, buffer, dim);
             match error {
                 Some(why) => put(buffer, area, 0, 3, &text::clip(why, area.width as usize), theme.style(Role::Bad)),
-                None => put(buffer, area, 0, 3, "enter opens   esc goes back", dim),
+                None => put(buffer, area, 0, 3, "tab completes   enter opens   esc goes back", dim),
             };
             Some(cursor)
         }
