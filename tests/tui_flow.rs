@@ -191,7 +191,7 @@ fn a_proposal_that_was_written_comes_up_and_what_if_tells_what_it_would_do() {
     snapshot.proposals = Arc::new(all.clone());
     let asked = press(&mut state, &["space"]);
     assert_eq!(commands(&asked), [Command::TryAll(9)]);
-    snapshot.work = Some(Work { name: "running the images", done: 1, of: 120, left: None });
+    snapshot.work = Some(Work { name: "running the images", done: 1, of: 120, left: None, keeps_labels: false });
     engine(&mut state, snapshot.clone());
     (all[3].flips, all[3].breaks, snapshot.work) = (Some((34, 3)), Some((1, 86)), None);
     snapshot.proposals = Arc::new(all);
@@ -419,7 +419,7 @@ fn a_pair_is_pinned_with_the_keys_that_are_shown_and_what_came_of_it_is_said() {
     let mut next = localized();
     next.said = Arc::new(vec![said.clone()]);
     next.log = Arc::new([next.log.to_vec(), vec![LogLine { at: String::new(), text: said.to_string(), tone: Tone::Plain }]].concat());
-    next.work = Some(Work { name: "looking for faults", done: 1, of: 2, left: None });
+    next.work = Some(Work { name: "looking for faults", done: 1, of: 2, left: None, keeps_labels: true });
     engine(&mut state, next.clone());
     let mut sheet = fixture::sheet(true);
     sheet.rows[2].said.push(said);
@@ -525,7 +525,7 @@ fn another_look_says_what_came_of_it() {
     let mut state = state(localized(), 120, 40);
     assert!(commands(&press(&mut state, &["L"])).contains(&Command::Localize));
     let mut next = localized();
-    next.work = Some(Work { name: "looking for faults", done: 1, of: 2, left: None });
+    next.work = Some(Work { name: "looking for faults", done: 1, of: 2, left: None, keeps_labels: true });
     engine(&mut state, next);
     engine(&mut state, localized());
     assert_eq!(state.toast.as_ref().map(|t| t.text.as_str()), Some("looked again: 2 suspects, as before"));

@@ -257,12 +257,19 @@ fn what_became_of_a_proposal() {
     }
     at_all_sizes("trying", |w, h| {
         let mut snapshot = localized();
-        snapshot.work = Some(Work { name: "trying the repair on all images", done: 30, of: 120, left: Some(Duration::from_secs(3)) });
+        snapshot.work = Some(Work {
+            name: "trying the repair on all images",
+            done: 30,
+            of: 120,
+            left: Some(Duration::from_secs(3)),
+            keeps_labels: false,
+        });
         state(snapshot, w, h)
     });
     at_all_sizes("evaluating", |w, h| {
         let mut snapshot = accepted();
-        snapshot.work = Some(Work { name: "running the target again", done: 12, of: 120, left: Some(Duration::from_secs(1)) });
+        snapshot.work =
+            Some(Work { name: "running the target again", done: 12, of: 120, left: Some(Duration::from_secs(1)), keeps_labels: false });
         state(snapshot, w, h)
     });
 }

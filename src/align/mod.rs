@@ -34,6 +34,8 @@ pub struct Pair {
     pub target: ValueId,
     /// How the source's value is laid out in the target.
     pub layout: Layout,
+    /// Element type of the target's value.
+    pub dtype: DataType,
     /// Isolated error: of what the target computes here from the source's values, relative L2, the worst image.
     pub error: f32,
     /// Why the two are taken for a pair.

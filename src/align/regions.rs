@@ -4,6 +4,7 @@ use super::numbers::error_between;
 use super::walk::{Given, Walk};
 use super::{Pair, PairKind, Region, Verdict};
 use crate::model::ValueId;
+use crate::model::onnx::tensor_proto::DataType;
 use crate::run::{OpId, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -75,6 +76,7 @@ impl Walk<'_> {
                     source: k.source,
                     target: *v,
                     layout: k.layout.clone(),
+                    dtype: self.fed.get(v).and_then(|x| x.first()).map_or(DataType::Float, Value::dtype),
                     error: k.error,
                     kind: k.kind.clone(),
                     confidence: self.confidence(*v),

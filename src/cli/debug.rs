@@ -92,16 +92,19 @@ fn farewell(left: &Left) -> String {
     for (what, why) in &left.not_done {
         out += &format!("not done: {what}: {why}\n");
     }
+    // As it was called: not every shell finds it by its name.
+    let program = std::env::args().next().filter(|p| p.contains('/')).unwrap_or_else(|| "fixcon".into());
+    let program = quoted(Path::new(&program));
     let mut line = |what: &str, path: &Path| out += &format!("{what:<9} {}\n", path.display());
     left.model.iter().for_each(|p| line("repaired", p));
     left.recipe.iter().for_each(|p| line("recipe", p));
     if let Some(log) = &left.log {
         line("log", log);
         if left.model.is_some() {
-            out += &format!("replay    fixcon replay {}\n", quoted(log));
+            out += &format!("replay    {program} replay {}\n", quoted(log));
         }
         if left.unsaved {
-            out += &format!("not saved: fixcon replay {} --output MODEL makes the repaired model\n", quoted(log));
+            out += &format!("not saved: {program} replay {} --output MODEL makes the repaired model\n", quoted(log));
         }
     }
     out

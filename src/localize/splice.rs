@@ -40,8 +40,7 @@ pub(super) fn weigh(subject: &Subject<'_>, a: &Alignment<'_>, chosen: &Chosen, s
                     .iter()
                     .map(|p| {
                         let pair = &a.pairs[*p];
-                        let dtype = a.fed(pair.target)?.first()?.dtype();
-                        Some((pair.target, pair.layout.apply(theirs.get(&pair.source)?)?.cast(dtype)?))
+                        Some((pair.target, pair.layout.apply(theirs.get(&pair.source)?)?.cast(pair.dtype)?))
                     })
                     .collect(),
             };

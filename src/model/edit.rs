@@ -1,7 +1,7 @@
 //! Edits as values: a small closed set. [`Model::apply`](super::Model::apply) gives a new model and the edit that takes it back.
 
 use super::onnx::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
-use super::{NodeExt, Place};
+use super::{Model, NodeExt, Place};
 
 /// One change of a model. Nodes are named by their first output, which is unique in a valid graph.
 ///
@@ -112,6 +112,20 @@ impl Edit {
     pub fn independent(&self, other: &Self) -> bool {
         let (mine, theirs) = (self.touches(), other.touches());
         !mine.iter().any(|a| theirs.iter().any(|b| a.conflicts(b)))
+    }
+
+    /// Whether the model would be another one. Nodes and initializers that are not there count as changed: applying says what is wrong.
+    pub fn changes(&self, model: &Model) -> bool {
+        let node = |output: &str| model.node_by_output(output).map(|id| model.node(id));
+        match self {
+            Self::SetAttribute { node: n, attribute } => node(n).and_then(|n| n.attr(attribute.name())) != Some(attribute),
+            Self::RemoveAttribute { node: n, attribute } => node(n).is_none_or(|n| n.attr(attribute).is_some()),
+            Self::ReplaceInitializer { tensor } => model.initializer(tensor.name()) != Some(tensor),
+            Self::ReplaceNode { node: n, with } => node(n) != Some(with),
+            Self::RewireInput { node: n, slot, value } => node(n).and_then(|n| n.input.get(*slot)) != Some(value),
+            Self::All(edits) => edits.iter().any(|e| e.changes(model)),
+            _ => true,
+        }
     }
 
     /// Names of the values whose node or tensor it makes or changes; an empty one stands for what the graph declares.

@@ -54,7 +54,8 @@ impl Touched {
     /// In words: `1 attribute, 2 nodes`.
     pub fn words(&self) -> String {
         let count = |n: usize, one: &str, many: &str| (n > 0).then(|| format!("{n} {}", if n == 1 { one } else { many }));
-        let tensors = count(self.tensors, "tensor", "tensors").map(|t| format!("{t} of {} numbers", self.numbers));
+        let tensors = count(self.tensors, "tensor", "tensors")
+            .map(|t| if self.numbers == 1 { format!("{t} of 1 number") } else { format!("{t} of {} numbers", self.numbers) });
         let parts = [
             count(self.keys, "key of the recipe", "keys of the recipe"),
             count(self.attributes, "attribute", "attributes"),
@@ -90,20 +91,29 @@ fn of_edit(edit: &Edit, model: &Model, out: &mut Vec<DiffLine>, touched: &mut To
             touched.attributes += 1;
         }
         Edit::ReplaceInitializer { tensor } => {
-            out.push(DiffLine::Place(format!("weights {}", harmless(tensor.name()))));
-            if let Some(old) = model.initializer(tensor.name()) {
-                out.push(DiffLine::Removed(of_tensor(old, model)));
+            out.push(DiffLine::Place(format!("{} {}", sort_of(tensor), harmless(tensor.name()))));
+            let (old, new) = (model.initializer(tensor.name()), of_tensor(tensor, model));
+            match old.map(|old| (of_tensor(old, model), old)) {
+                // The same figures: the first numbers tell them apart.
+                Some((text, old)) if text == new => {
+                    out.push(DiffLine::Removed(format!("{text}  {}", first_numbers(old, model))));
+                    out.push(DiffLine::Added(format!("{new}  {}", first_numbers(tensor, model))));
+                }
+                old => {
+                    out.extend(old.map(|(text, _)| DiffLine::Removed(text)));
+                    out.push(DiffLine::Added(new));
+                }
             }
-            out.push(DiffLine::Added(of_tensor(tensor, model)));
             touched.tensor(tensor);
         }
         Edit::AddInitializer { tensor } => {
-            out.push(DiffLine::Added(format!("weights {}: {}", harmless(tensor.name()), of_tensor(tensor, model))));
+            out.push(DiffLine::Added(format!("{} {}: {}", sort_of(tensor), harmless(tensor.name()), of_tensor(tensor, model))));
             touched.tensor(tensor);
         }
         Edit::RemoveInitializer { name } => {
-            let old = model.initializer(name).map(|t| of_tensor(t, model)).unwrap_or_default();
-            out.push(DiffLine::Removed(format!("weights {}: {old}", harmless(name))));
+            let old = model.initializer(name);
+            let text = old.map(|t| of_tensor(t, model)).unwrap_or_default();
+            out.push(DiffLine::Removed(format!("{} {}: {text}", old.map_or("weights", sort_of), harmless(name))));
             touched.tensors += 1;
         }
         Edit::InsertNode { node, .. } | Edit::PutNode { node, .. } => {
@@ -176,6 +186,18 @@ fn of_node(node: &NodeProto) -> String {
         list(&node.output),
         attributes.concat()
     )
+}
+
+/// What a tensor is, by how many numbers it has.
+fn sort_of(tensor: &TensorProto) -> &'static str {
+    if tensor.dims.iter().product::<i64>() == 1 { "constant" } else { "weights" }
+}
+
+/// `0.1, -0.03, 0.2, …`
+fn first_numbers(tensor: &TensorProto, model: &Model) -> String {
+    let Ok(value) = crate::run::Value::from_proto(model, tensor) else { return String::new() };
+    let numbers: Vec<String> = value.to_f32().iter().take(4).map(|x| words::number(*x)).collect();
+    format!("[{}, …]", numbers.join(", "))
 }
 
 /// `16×3×3×3  mean 0.012  sd 0.21`

@@ -187,6 +187,8 @@ pub fn default_of(op: &str, name: &str, other: &str) -> Option<String> {
         ("Gemm", "alpha" | "beta") => Some("1.0".into()),
         (_, "keepdims") => Some("1".into()),
         ("BatchNormalization" | "InstanceNormalization" | "LayerNormalization", "epsilon") => Some("1e-5".into()),
+        ("LayerNormalization", "stash_type") => Some("1".into()),
+        ("LayerNormalization", "axis") => Some("-1".into()),
         ("BatchNormalization", "momentum") => Some("0.9".into()),
         ("LeakyRelu", "alpha") => Some("0.01".into()),
         ("Elu", "alpha") => Some("1.0".into()),

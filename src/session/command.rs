@@ -63,4 +63,7 @@ pub enum Command {
     Report,
     /// Ends the session: work stops, the log is closed.
     Quit,
+    /// Ends the session without anybody having asked for it, as when the terminal is lost: a log with repairs that are in no file stays open,
+    /// to be gone on with.
+    Abandon,
 }

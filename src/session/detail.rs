@@ -5,9 +5,10 @@ use super::flow::{self, Place};
 use super::sheet::{Cell, Sheet};
 use super::weights::{self, Weights};
 use super::words;
-use crate::align::{Verdict, candidates, relative_error};
+use crate::align::{Pair, Verdict, candidates, relative_error};
 use crate::dataset::{Feed, ImageSet};
 use crate::localize::Findings;
+use crate::model::ValueId;
 use crate::run::{Network, OpId, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,7 +136,8 @@ pub(super) fn work_out(look: &Look, row: usize, image: Option<usize>) -> Detail 
         out.weights = weights::of_row(sheet.source.as_deref().zip(found.source.as_ref()), now.as_deref().zip(found.target.as_ref()));
     }
     if sheet.aligned {
-        out.facts = facts(source, target);
+        out.facts = findings.map(|f| inputs(source, target, &f.pairs)).unwrap_or_default();
+        out.facts.extend(facts(source, target));
     } else {
         // Rows of an unpaired sheet have nothing to do with each other.
         out.facts = facts(source, None);
@@ -190,6 +192,30 @@ impl Core {
             });
         });
     }
+}
+
+/// What both sides of one node read, where the target reads it in another order.
+fn inputs(source: Option<(&Network, &[OpId])>, target: Option<(&Network, &[OpId])>, pairs: &[Pair]) -> Vec<Fact> {
+    let (Some((source, &[a])), Some((target, &[b]))) = (source, target) else { return Vec::new() };
+    let (theirs, mine) = (&source.op(a).inputs, &target.op(b).inputs);
+    // Which of the source's inputs stands for each of the target's.
+    let place = |v: &Option<ValueId>| {
+        let pair = pairs.iter().find(|p| Some(p.target) == *v)?;
+        theirs.iter().position(|s| *s == Some(pair.source))
+    };
+    let places: Vec<Option<usize>> = mine.iter().map(place).collect();
+    if theirs.len() != mine.len() || !places.iter().enumerate().any(|(i, p)| p.is_some_and(|p| p != i)) {
+        return Vec::new();
+    }
+    let name = |network: &Network, v: Option<ValueId>| {
+        v.map(|v| crate::model::harmless(network.model().index().name(v)).into_owned()).unwrap_or_default()
+    };
+    let fact = |(i, p): (usize, &Option<usize>)| {
+        let p = (*p)?;
+        let target = if p == i { name(target, mine[i]) } else { format!("the source's {p}: {}", name(target, mine[i])) };
+        Some(Fact { name: format!("input {i}"), source: name(source, theirs[i]), target, differs: p != i })
+    };
+    places.iter().enumerate().filter_map(fact).collect()
 }
 
 /// Attributes and weights of two groups of ops, those of one operator paired in order.
@@ -272,10 +298,10 @@ fn weights(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, p
         let (x, mut y) = (show(&a), show(&b));
         let mut differs = false;
         if let (Some(a), Some(b)) = (&a, &b) {
-            let verdict = against(a, b);
+            let verdict = against(a, b, op == "Reshape" && slot == 1);
             differs = verdict.1;
             if a.len() > 1 {
-                y = format!("{y} {}", verdict.0);
+                y = format!("{y} {}", verdict.0).trim_end().to_string();
             }
         } else if source.is_some() && target.is_some() {
             differs = true;
@@ -287,9 +313,16 @@ fn weights(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, p
 }
 
 /// How a constant stands to its counterpart, in words, and whether the difference matters.
-fn against(a: &Value, b: &Value) -> (String, bool) {
+fn against(a: &Value, b: &Value, is_shape: bool) -> (String, bool) {
     if a.len() != b.len() {
         return ("other size".into(), true);
+    }
+    if !a.is_float() && !b.is_float() && a.shape() == b.shape() {
+        // A shape that leaves an extent to be worked out, or copies it, says the same as one that names it.
+        let open = |d: i64| matches!(d, -1 | 0);
+        let (x, y) = (a.to_i64(), b.to_i64());
+        let same = x.iter().zip(&y).all(|(x, y)| x == y || (is_shape && (open(*x) || open(*y))));
+        return (if x == y { "equal".into() } else { String::new() }, !same);
     }
     let theirs = b.to_f32();
     for layout in candidates(a.shape(), b.shape()) {

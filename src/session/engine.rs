@@ -161,9 +161,11 @@ impl Core {
         loop {
             let wait = if self.dirty { BEAT.saturating_sub(self.published.elapsed()) } else { Duration::from_secs(3600) };
             match messages.recv_timeout(wait) {
-                Ok(Message::Command(Command::Quit)) => {
+                Ok(Message::Command(end @ (Command::Quit | Command::Abandon))) => {
                     self.stop_task();
-                    self.close();
+                    if end == Command::Quit || !self.snap.unsaved {
+                        self.close();
+                    }
                     return;
                 }
                 Ok(Message::Command(command)) => {
@@ -228,7 +230,7 @@ impl Core {
             Command::Resume(path) => self.resume(&path),
             Command::Save(path) => self.save(path),
             Command::Report => self.report(),
-            Command::Quit => {}
+            Command::Quit | Command::Abandon => {}
         }
     }
 

@@ -55,7 +55,8 @@ fn both<'a>(
     let laid = |p: &Pair| p.layout.apply(values.get(&p.source).ok_or_else(missing)?).ok_or_else(|| "the shapes do not fit".to_string());
     let mut local: HashMap<ValueId, Value> = HashMap::new();
     for pair in given {
-        local.insert(pair.target, laid(pair)?);
+        let x = laid(pair)?.cast(pair.dtype).ok_or_else(|| "the element types do not fit".to_string())?;
+        local.insert(pair.target, x);
     }
     let expected = laid(output)?;
     for id in &region.target {

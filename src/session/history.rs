@@ -85,8 +85,8 @@ impl Core {
         match kept {
             Err(why) => self.fail(format!("nothing was done, as the audit log cannot be written: {why}")),
             Ok(title) => {
-                let any = self.open.as_ref().and_then(|o| o.job.as_ref()).is_some_and(|j| j.standing().next().is_some());
-                self.snap.unsaved = any || self.snap.saved.is_some();
+                self.snap.unsaved =
+                    self.open.as_ref().and_then(|o| o.mending.recorder.as_ref()).is_some_and(|r| r.log().state().is_unsaved());
                 self.log(Tone::Plain, format!("{}, synced: {title}", if undone { "taken back" } else { "accepted again" }));
                 self.offer_all();
                 self.lay_out();

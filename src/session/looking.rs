@@ -44,6 +44,7 @@ impl Core {
         let Some(job) = &open.job else { return };
         let mending = &mut open.mending;
         mending.looked_at = Some(job.target.clone());
+        mending.looked_with = job.standing().map(|a| a.number).collect();
         mending.stale = false;
         mending.offers.iter_mut().for_each(|o| o.current = false);
         let mut recorded = Ok(());
@@ -209,9 +210,12 @@ impl Core {
         if let Err(why) = job.with(&proposal) {
             return self.fail(why.to_string());
         }
+        if !proposal.edit.changes(job.target.model()) {
+            return self.fail("the target is as this edit would make it");
+        }
         let id = open.mending.offers.len();
         let mut shown = offer::describe(id, &proposal, None, None, job);
-        shown.row = row;
+        (shown.row, shown.by_hand) = (row, true);
         let title = shown.title.clone();
         open.mending.offers.push(Offer::new(id, proposal, shown));
         self.log(Tone::Plain, format!("proposed by hand: {title}"));

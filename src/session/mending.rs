@@ -44,6 +44,8 @@ pub(super) struct Mending {
     /// Decisions that were taken back, with what they were.
     pub future: Vec<(usize, Standing)>,
     pub recorder: Option<Recorder>,
+    /// Numbers of the edits that stood when faults were looked for last.
+    pub looked_with: Vec<u32>,
     /// Whether edits were made or taken back since faults were looked for.
     pub stale: bool,
 }
@@ -84,6 +86,9 @@ impl Core {
             return self.fail("it is accepted already; take it back first");
         }
         let proposal = fit::fitted(job.target.model(), &offer.proposal);
+        if decision == Decision::Accept && proposal.recipe.is_none() && !proposal.edit.changes(job.target.model()) {
+            return self.fail("not accepted: the target is as this edit would make it");
+        }
         let outdated = open.mending.stale;
         let work = match decision {
             Decision::Accept => "applying the repair",
@@ -173,7 +178,10 @@ impl Core {
                 .all(|o| matches!(o.standing, Standing::Open | Standing::Undone))
         };
         let waiting = suspects.iter().any(waits);
-        let again = look || self.snap.findings.is_none() || (left > 0 && !waiting && mending.stale);
+        // Findings hold until the target lacks an edit that it had then: what waits was found in the same target, or in one with fewer edits.
+        let lacks = mending.looked_with.iter().any(|n| !job.standing().any(|a| a.number == *n));
+        // At the end the mended target is looked at too: both graphs, the log and the report are about it.
+        let again = look || self.snap.findings.is_none() || (mending.stale && (left == 0 || !waiting || lacks));
         self.offer_all();
         if let Err(why) = recorded {
             self.fail(why);

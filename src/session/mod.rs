@@ -25,7 +25,7 @@ pub use crate::repair::words;
 pub use command::Command;
 pub use detail::{Activations, Detail, Fact};
 pub use engine::{Engine, EngineOptions};
-pub use own::attributes;
+pub use own::{attributes, check_attribute, check_value};
 pub use sheet::{Cell, NamedShapes, Row, Said, Shapes, Sheet, Sign};
 pub use snapshot::{
     CaseInfo, Decision, DiffLine, Flip, Images, Load, LogLine, Opinion, Proposal, Scored, Side, Snapshot, Standing, Tone, Work,

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 /// Makes a proposal readable. `evidence` is what trying it on some images gave.
 pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect>, evidence: Option<Evidence>, job: &Job) -> Proposal {
     let (diff, touched) = repair::diff(proposal, job);
+    // The words of a suspect are those of its first remedy: alternatives have their own.
+    let first = suspect.filter(|s| s.remedies.first().is_none_or(|f| f.remedy.words == proposal.words));
     Proposal {
         id,
         suspect: proposal.suspect,
@@ -21,12 +23,13 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
         // What was found names it; an edit that several kinds share keeps one name on the screen.
         kind: suspect.and_then(|s| s.kind).or(Some(proposal.kind)),
         title: title(&diff, &proposal.words, &proposal.nodes),
-        words: harmless(suspect.map_or(proposal.words.as_str(), |s| &s.words)).into_owned(),
+        words: harmless(first.map_or(proposal.words.as_str(), |s| &s.words)).into_owned(),
         diff,
         region: Some(proposal.isolated).filter(|(_, b)| !b.is_nan()),
         flips: evidence.map(|e| e.flipped).filter(|(of, _)| *of > 0),
         breaks: evidence.map(|e| (e.agreeing.1, e.agreeing.0)).filter(|(_, of)| *of > 0),
         safe: proposal.safe,
+        by_hand: false,
         touches: touched.words(),
         known: known(proposal, suspect, job),
         editable: super::own::single(&proposal.edit).map(|(_, a)| words::attribute(a)),

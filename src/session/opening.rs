@@ -211,6 +211,8 @@ impl Core {
         let broken = compared.mismatch && !start[image];
         let flips = Arc::make_mut(&mut images.flips);
         match flips.binary_search_by_key(&image, |f| f.image) {
+            // An edit had broken it, and is taken back or mended.
+            Ok(at) if !compared.mismatch && !start[image] => drop(flips.remove(at)),
             Ok(at) => {
                 flips[at].target = compared.target;
                 flips[at].near_tie = compared.near_tie;

@@ -49,14 +49,41 @@ pub fn attributes(sheet: &Sheet, row: usize) -> Vec<String> {
         .collect()
 }
 
+/// Whether a text is a value of the same type as the one that is there now.
+///
+/// # Errors
+/// In words.
+pub fn check_value(text: &str, now: &str) -> Result<(), String> {
+    parse("value", text, parse("value", now, None).ok().as_ref()).map(drop)
+}
+
+/// Whether a text is `name = value`, with a value of the type that the attribute has; `attributes` are what the node can have.
+///
+/// # Errors
+/// In words.
+pub fn check_attribute(text: &str, attributes: &[String]) -> Result<(), String> {
+    let (name, value) = split(text)?;
+    let now = attributes.iter().find_map(|a| a.strip_prefix(name)?.trim_start().strip_prefix('='));
+    if now.is_none() && !attributes.is_empty() {
+        return Err(format!("the operator has no attribute '{name}'"));
+    }
+    let like = now.map(str::trim).filter(|v| !v.is_empty()).and_then(|v| parse(name, v, None).ok());
+    parse(name, value, like.as_ref()).map(drop)
+}
+
+/// Name and value.
+fn split(text: &str) -> Result<(&str, &str), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as name = value, such as pads = [0, 0, 1, 1]")?;
+    Ok((name.trim(), value))
+}
+
 /// An attribute of the row's target node, written as `name = value`. `suspect` is the place of the row among what is decided on.
 ///
 /// # Errors
 /// In words, when the row has not one node in the target, or the text is no attribute.
 pub fn written(job: &Job, sheet: &Sheet, row: &Row, suspect: usize, text: &str) -> Result<Proposal, String> {
     let (network, id) = only(&sheet.target, row.target.as_ref().map(|c| &c.ops[..]), "target")?;
-    let (name, value) = text.split_once('=').ok_or("write it as name = value, such as pads = [0, 0, 1, 1]")?;
-    let name = name.trim();
+    let (name, value) = split(text)?;
     let key = key_of(network, id)?;
     let now = job.target.model().node_by_output(&key).map(|n| job.target.model().node(n)).ok_or("the node is no longer there")?;
     let theirs = row.source.as_ref().and_then(|c| c.ops.first()).and_then(|op| Some(sheet.source.as_ref()?.op(*op).proto()));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 impl Core {
     /// Writes the repaired model and, when it changed, the recipe.
     pub fn save(&mut self, path: Option<PathBuf>) {
-        self.snap.work = Some(super::snapshot::Work { name: "saving", done: 0, of: 0, left: None });
+        self.snap.work = Some(super::snapshot::Work { name: "saving", done: 0, of: 0, left: None, keeps_labels: true });
         self.show();
         self.snap.work = None;
         let Some(open) = &mut self.open else { return };
@@ -28,7 +28,11 @@ impl Core {
             Err(why) => self.fail(format!("not saved: {why}")),
             Ok((model, sha256, recipe)) => {
                 self.snap.unsaved = false;
+                let (left, count) = (job.flips().len(), job.count());
                 self.log(Tone::Good, format!("saved as {}, SHA-256 {}…", model.display(), &sha256[..12.min(sha256.len())]));
+                if left > 0 {
+                    self.log(Tone::Warning, format!("it is not mended yet: {left} of {count} images have another label"));
+                }
                 if let Some(recipe) = &recipe {
                     self.log(Tone::Good, format!("its recipe: {}", recipe.display()));
                 }

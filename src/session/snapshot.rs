@@ -143,6 +143,8 @@ pub struct Work {
     pub of: usize,
     /// How long it will still take, as far as one can tell.
     pub left: Option<Duration>,
+    /// Whether labels stay as they are, whatever comes of it.
+    pub keeps_labels: bool,
 }
 
 /// What has become of a proposal.
@@ -190,6 +192,8 @@ pub struct Proposal {
     pub breaks: Option<(usize, usize)>,
     /// Exact and local, as against a last resort or raised precision.
     pub safe: bool,
+    /// Whether a person wrote it: nothing is known of it but what trying it gives.
+    pub by_hand: bool,
     /// What it touches: `1 attribute`.
     pub touches: String,
     /// Reports of the same fault elsewhere.

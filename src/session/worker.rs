@@ -22,6 +22,11 @@ pub(super) const TRYING: &str = "trying the repairs";
 /// Work that keeps a decision.
 const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
 
+/// Whether labels stay as they are, whatever comes of the work.
+fn keeps_labels(work: &str) -> bool {
+    matches!(work, LOOKING | TRYING)
+}
+
 /// Long work under way.
 pub(super) struct Task {
     pub number: u64,
@@ -66,7 +71,7 @@ impl Core {
         self.last_task += 1;
         let cancel = Arc::new(AtomicBool::new(false));
         self.task = Some(Task { number: self.last_task, cancel: cancel.clone(), began: Instant::now(), work });
-        self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None });
+        self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None, keeps_labels: keeps_labels(work) });
         self.spawn(self.last_task, cancel, body);
     }
 
@@ -138,7 +143,7 @@ impl Core {
         // The first steps tell little: plans are made, pages are read.
         let left = (done > 0 && of > done && spent > Duration::from_millis(500) && done * 20 >= of)
             .then(|| spent.mul_f64((of - done) as f64 / done as f64));
-        self.snap.work = Some(Work { name, done, of, left });
+        self.snap.work = Some(Work { name, done, of, left, keeps_labels: keeps_labels(task.work) });
         self.dirty = true;
     }
 }

@@ -1,12 +1,14 @@
 //! What each command does.
 
 use super::commands::Action;
+use super::layout::Panes;
 use super::moves::open_demo;
 use super::moves::{follow, go, page, select_suspect, shift, step_pane, with_sheet};
 use super::overlay::leave;
 use super::search;
-use super::state::{Effect, Overlay, Pane, Screen, State, Toast};
+use super::state::{Effect, Entry, Overlay, Pane, Screen, State, Toast};
 use crate::session::{Cell, Command, Standing, Tone, attributes};
+use std::path::{Path, PathBuf};
 
 /// Does what a command says, or tells why it cannot be done.
 pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
@@ -52,8 +54,8 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::SaveAs => {
             let path =
                 state.snapshot.saved.clone().or_else(|| state.snapshot.audit_log.as_ref().map(|l| l.with_file_name("repaired.onnx")));
-            let text = path.map(|p| p.display().to_string()).unwrap_or_default();
-            state.overlay = Some(Overlay::SaveAs { input: text.into(), offers: Vec::new() });
+            let text = path.map(|p| free(&p).display().to_string()).unwrap_or_default();
+            state.overlay = Some(Overlay::SaveAs { entry: Entry::new(text) });
         }
         Action::Report => effects.push(Effect::Engine(Command::Report)),
         Action::Copy => {
@@ -74,6 +76,15 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::NextImage | Action::PreviousImage => {
             let count = state.snapshot.images.flips.len().max(1);
             state.image = if action == Action::NextImage { state.image + 1 } else { state.image + count - 1 } % count;
+            // Where the image has no place on the screen it is told.
+            if Panes::new(state).inner(Pane::Image).is_none()
+                && let Some(flip) = state.flip()
+            {
+                let label = |o: &crate::session::Opinion| o.top.first().map(|s| s.label.clone()).unwrap_or_default();
+                let name = flip.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                let text = format!("image {} of {count}: {name}, {} → {}", state.image + 1, label(&flip.source), label(&flip.target));
+                state.say(crate::model::harmless(&text).into_owned(), Tone::Plain);
+            }
         }
         Action::Worst => {
             // Pressed again where it led to: on to the next.
@@ -129,16 +140,24 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::Edit => {
             if let Some((id, value)) = state.proposal().and_then(|p| Some((p.id, p.editable.clone()?))) {
-                state.overlay = Some(Overlay::Edit { input: value.into(), proposal: id });
+                state.overlay = Some(Overlay::Edit { entry: Entry::new(value.clone()), now: value, proposal: id });
             }
         }
         Action::Write => {
             if let Some(row) = state.graph.row() {
                 // What differs most likely is what one wants to change.
-                let differs = state.snapshot.detail.as_ref().filter(|d| d.row == row).and_then(|d| d.facts.iter().find(|f| f.differs));
-                let text = differs.map(|f| format!("{} = {}", f.name, f.target)).unwrap_or_default();
-                let attributes = state.snapshot.sheet.as_ref().map(|s| attributes(s, row)).unwrap_or_default();
-                state.overlay = Some(Overlay::Write { input: text.into(), attributes, offers: Vec::new(), row });
+                let facts = state.snapshot.detail.as_ref().filter(|d| d.row == row).map_or(&[][..], |d| &d.facts);
+                let all = state.snapshot.sheet.as_ref().map(|s| attributes(s, row)).unwrap_or_default();
+                // The graphs are those that were looked at; the details are about the target as it is.
+                let written = |name: &str| facts.iter().find(|f| f.name == name && !f.target.is_empty() && f.target != "–");
+                let now = |line: String| match line.split_once(" = ").and_then(|(name, _)| written(name)) {
+                    Some(fact) => format!("{} = {}", fact.name, fact.target),
+                    None => line,
+                };
+                let attributes: Vec<String> = all.into_iter().map(now).collect();
+                let named = |name: &str| attributes.iter().find(|a| a.split_once(" = ").is_some_and(|(n, _)| n == name));
+                let text = facts.iter().filter(|f| f.differs).find_map(|f| named(&f.name)).cloned().unwrap_or_default();
+                state.overlay = Some(Overlay::Write { entry: Entry::new(text), attributes, row });
             }
         }
         Action::Take => {
@@ -202,4 +221,11 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
     }
+}
+
+/// The path, or one like it under which nothing lies yet.
+fn free(path: &Path) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let other = |n: usize| path.with_file_name(if n == 1 { format!("{stem}.onnx") } else { format!("{stem}-{n}.onnx") });
+    (1..1000).map(other).find(|p| !p.exists()).unwrap_or_else(|| path.into())
 }

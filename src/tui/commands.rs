@@ -155,6 +155,8 @@ impl Action {
                 let Some(proposal) = state.proposal() else {
                     return Err(if snap.findings.is_none() {
                         "faults were not looked for yet"
+                    } else if state.suspect_count() == 0 {
+                        "there is no suspect"
                     } else {
                         "there is no proposal for this suspect"
                     });

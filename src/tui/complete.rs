@@ -11,10 +11,17 @@ pub struct Completion {
     pub offers: Vec<String>,
 }
 
+impl Completion {
+    /// The text as it is.
+    pub fn none(text: &str) -> Self {
+        Self { text: text.into(), offers: Vec::new() }
+    }
+}
+
 /// The text with as much added as all candidates that begin like it agree on.
 pub fn complete(text: &str, candidates: &[String]) -> Completion {
     let found: Vec<&String> = candidates.iter().filter(|c| c.starts_with(text)).collect();
-    let Some(first) = found.first().copied() else { return Completion { text: text.into(), offers: Vec::new() } };
+    let Some(first) = found.first().copied() else { return Completion::none(text) };
     let common = |end: &usize| found.iter().all(|c| c.get(..*end) == first.get(..*end));
     let ends = first.char_indices().map(|(i, _)| i).chain([first.len()]);
     // All begin with the text, so what they have in common is no shorter.
@@ -46,6 +53,38 @@ pub fn expand(path: &str) -> PathBuf {
     match path.strip_prefix("~/") {
         Some(rest) => std::env::home_dir().map_or_else(|| PathBuf::from(path), |home| home.join(rest)),
         None => path.into(),
+    }
+}
+
+/// The path of a case file, or of a folder with one.
+///
+/// # Errors
+/// In words, when there is none.
+pub fn case_file(text: &str) -> Result<PathBuf, String> {
+    let path = expand(text);
+    match (path.is_file(), path.is_dir()) {
+        (true, _) => Ok(path),
+        (_, true) if path.join("case.toml").is_file() => Ok(path),
+        (_, true) => Err("there is no case.toml in this folder".into()),
+        _ => Err("there is no such file".into()),
+    }
+}
+
+/// The path of a file that is yet to be written.
+///
+/// # Errors
+/// In words, when something is there, or no folder for it.
+pub fn new_file(text: &str) -> Result<PathBuf, String> {
+    let path = expand(text);
+    if text.is_empty() {
+        return Err("a path is missing".into());
+    }
+    if path.exists() {
+        return Err("this is there already, and is never replaced".into());
+    }
+    match path.parent().filter(|p| !p.as_os_str().is_empty() && !p.is_dir()) {
+        Some(folder) => Err(format!("there is no folder {}", folder.display())),
+        None => Ok(path),
     }
 }
 

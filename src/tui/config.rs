@@ -67,6 +67,16 @@ impl Config {
             Some("light") => Some(Look::Light),
             Some(other) => return Err(format!("theme '{other}' is neither dark nor light")),
         };
+        let mut given: BTreeMap<&str, &str> = BTreeMap::new();
+        for (id, keys) in &written.keys {
+            let of = match keys {
+                Keys::One(key) => std::slice::from_ref(key),
+                Keys::Many(keys) => &keys[..],
+            };
+            if let Some((key, other)) = of.iter().find_map(|k| Some((k, given.insert(k, id)?))) {
+                return Err(format!("key '{key}' is given to '{other}' and to '{id}'"));
+            }
+        }
         for (id, keys) in &written.keys {
             let keys = match keys {
                 Keys::One(key) => vec![key.clone()],
@@ -103,6 +113,8 @@ mod tests {
         assert!(Config::parse("theme = \"pink\"\n").unwrap_err().contains("pink"));
         assert!(Config::parse("colour = 1\n").is_err());
         assert!(Config::parse("[keys]\nquit = []\n").unwrap_err().contains("quit"));
+        let twice = Config::parse("[keys]\naccept = \"z\"\nreject = [\"x\", \"z\"]\n").unwrap_err();
+        assert!(twice.contains("accept") && twice.contains("reject") && twice.contains("'z'"), "{twice}");
         assert!(Config::parse("").is_ok());
     }
 }

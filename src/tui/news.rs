@@ -43,6 +43,17 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
         state.looking = None;
         state.cancelling = false;
     }
+    // Others may have come or gone before the image that is shown.
+    let shown = before
+        .images
+        .flips
+        .get(state.image)
+        .filter(|_| now.generation == before.generation && before.images.are_compared())
+        .map(|f| f.image);
+    if let Some(shown) = shown {
+        let place = now.images.flips.partition_point(|f| f.image < shown);
+        state.image = place.min(now.images.flips.len().saturating_sub(1));
+    }
     match (&now.sheet, &before.sheet) {
         (Some(sheet), Some(old)) if std::sync::Arc::ptr_eq(sheet, old) => {}
         (Some(sheet), old) => {
@@ -102,7 +113,10 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
     }
     if now.saved.is_some() && before.unsaved && !now.unsaved && state.overlay.is_none() {
         let path = now.saved.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-        state.say(format!("saved as {path}"), Tone::Good);
+        match now.images.flipped {
+            0 => state.say(format!("saved as {path}"), Tone::Good),
+            n => state.say(format!("saved as {path}, in which {n} of {} labels still differ", now.images.done), Tone::Warning),
+        }
     }
     if let Some(page) = now.reported.as_ref().filter(|p| before.reported.as_ref() != Some(*p)) {
         state.say(format!("report: {}", page.display()), Tone::Good);
@@ -112,7 +126,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
     }
     let all_gone = now.images.at_start > 0
         && now.images.flipped == 0
-        && now.work.is_none()
+        && now.work.as_ref().is_none_or(|w| w.keeps_labels)
         && now.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
     if all_gone && !state.summed_up && state.overlay.is_none() {
         state.summed_up = true;

@@ -2,13 +2,13 @@
 
 use super::act::act;
 use super::commands::Action;
-use super::complete::{Completion, complete, complete_path, expand};
+use super::complete::{Completion, case_file, complete, complete_path, new_file};
 use super::keys::Key;
 use super::moves::{go, look_at, open};
 use super::search;
-use super::state::{Effect, Overlay, Screen, State};
+use super::state::{Effect, Entry, Overlay, Screen, State};
 use super::update::palette;
-use crate::session::{Command, Tone};
+use crate::session::{Command, Tone, check_attribute, check_value};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_input::{Input as TextInput, InputRequest};
 
@@ -40,34 +40,30 @@ fn edit(input: &mut TextInput, key: KeyEvent) -> bool {
     request(key).and_then(|r| input.handle(r)).is_some_and(|c| c.value)
 }
 
-/// A key for a line whose text the tab key goes on with; whether the text is another one now.
-fn completed(input: &mut TextInput, offers: &mut Vec<String>, key: KeyEvent, complete: impl Fn(&str) -> Completion) -> bool {
-    if key.code != KeyCode::Tab {
-        let changed = edit(input, key);
-        if changed {
-            offers.clear();
+/// A key for a line; tab goes on with its text. The text, once it is entered.
+fn typed(entry: &mut Entry, key: KeyEvent, complete: impl Fn(&str) -> Completion) -> Option<String> {
+    match key.code {
+        KeyCode::Enter => return Some(entry.input.value().trim().to_string()),
+        KeyCode::Tab => {
+            let found = complete(entry.input.value());
+            *entry = Entry { offers: found.offers, ..Entry::new(found.text) };
         }
-        return changed;
+        _ => {
+            if edit(&mut entry.input, key) {
+                (entry.offers, entry.error) = (Vec::new(), None);
+            }
+        }
     }
-    let found = complete(input.value());
-    let changed = found.text != input.value();
-    *offers = found.offers;
-    *input = found.text.into();
-    changed
+    None
 }
 
 /// Text pasted into a line.
 pub fn paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
-        Some(
-            Overlay::Palette { input, .. }
-            | Overlay::Note { input, .. }
-            | Overlay::Edit { input, .. }
-            | Overlay::Write { input, .. }
-            | Overlay::Search { input, .. }
-            | Overlay::SaveAs { input, .. }
-            | Overlay::Path { input, .. },
-        ) => input,
+        Some(Overlay::Palette { input, .. } | Overlay::Note { input, .. } | Overlay::Search { input, .. }) => input,
+        Some(Overlay::Edit { entry, .. } | Overlay::Write { entry, .. } | Overlay::SaveAs { entry } | Overlay::Path { entry }) => {
+            &mut entry.input
+        }
         _ => return,
     };
     for c in text.chars().filter(|c| !c.is_control()) {
@@ -138,29 +134,30 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             }
             edit(input, key);
         }
-        Overlay::Edit { input, proposal } => {
-            if key.code == KeyCode::Enter {
-                effects.push(Effect::Engine(Command::Change(*proposal, input.value().trim().to_string())));
-                return;
-            }
-            edit(input, key);
-        }
-        Overlay::Write { input, attributes, offers, row } => {
-            if key.code == KeyCode::Enter {
-                effects.push(Effect::Engine(Command::Write { row: *row, text: input.value().trim().to_string() }));
-                return;
-            }
-            completed(input, offers, key, |text| complete(text, attributes));
-        }
-        Overlay::SaveAs { input, offers } => {
-            if key.code == KeyCode::Enter {
-                let text = input.value().trim().to_string();
-                if !text.is_empty() {
-                    effects.push(Effect::Engine(Command::Save(Some(expand(&text)))));
+        // What cannot be is said here, and the text stays.
+        Overlay::Edit { entry, now, proposal } => {
+            if let Some(text) = typed(entry, key, Completion::none) {
+                match check_value(&text, now) {
+                    Ok(()) => return effects.push(Effect::Engine(Command::Change(*proposal, text))),
+                    Err(why) => entry.error = Some(why),
                 }
-                return;
             }
-            completed(input, offers, key, complete_path);
+        }
+        Overlay::Write { entry, attributes, row } => {
+            if let Some(text) = typed(entry, key, |text| complete(text, attributes)) {
+                match check_attribute(&text, attributes) {
+                    Ok(()) => return effects.push(Effect::Engine(Command::Write { row: *row, text })),
+                    Err(why) => entry.error = Some(why),
+                }
+            }
+        }
+        Overlay::SaveAs { entry } => {
+            if let Some(text) = typed(entry, key, complete_path) {
+                match new_file(&text) {
+                    Ok(path) => return effects.push(Effect::Engine(Command::Save(Some(path)))),
+                    Err(why) => entry.error = Some(why),
+                }
+            }
         }
         Overlay::Resume => match (key.code, action) {
             (KeyCode::Enter | KeyCode::Char('r'), _) | (_, Some(Action::Resume)) => {
@@ -183,17 +180,12 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
                 }
             }
         },
-        Overlay::Path { input, offers, error } => {
-            if key.code == KeyCode::Enter {
-                let text = input.value().trim().to_string();
-                if text.is_empty() {
-                    return;
+        Overlay::Path { entry } => {
+            if let Some(text) = typed(entry, key, complete_path) {
+                match case_file(&text) {
+                    Ok(path) => return open(state, path, effects),
+                    Err(why) => entry.error = Some(why),
                 }
-                open(state, expand(&text), effects);
-                return;
-            }
-            if completed(input, offers, key, complete_path) {
-                *error = None;
             }
         }
         Overlay::Choose { items, at, before, .. } => {
@@ -237,7 +229,18 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         Overlay::Summary => match (key.code, action) {
             // Saving shows here where the model is.
             (_, Some(action @ (Action::Save | Action::Report | Action::Copy))) => act(state, action, effects),
-            (_, Some(action @ (Action::Quit | Action::Undo | Action::SaveAs | Action::Localize))) => return act(state, action, effects),
+            (
+                _,
+                Some(
+                    action @ (Action::Quit
+                    | Action::Undo
+                    | Action::SaveAs
+                    | Action::Localize
+                    | Action::Help
+                    | Action::Demos
+                    | Action::OpenCase),
+                ),
+            ) => return act(state, action, effects),
             _ => return,
         },
     }
@@ -247,7 +250,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
 /// Leaves the case: for good, for the list, or for another one.
 pub(super) fn leave(state: &mut State, to: Action, effects: &mut Vec<Effect>) {
     match to {
-        Action::OpenCase => state.overlay = Some(Overlay::Path { input: Default::default(), offers: Vec::new(), error: None }),
+        Action::OpenCase => state.overlay = Some(Overlay::Path { entry: Entry::default() }),
         Action::Demos => {
             effects.push(Effect::Engine(Command::Cancel));
             state.screen = Screen::Demos;

@@ -62,6 +62,24 @@ pub enum Split {
     Bottom,
 }
 
+/// A line that is typed.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// The text.
+    pub input: TextInput,
+    /// What it could become.
+    pub offers: Vec<String>,
+    /// Why it was not taken.
+    pub error: Option<String>,
+}
+
+impl Entry {
+    /// A line that begins with a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { input: TextInput::from(text.into()), ..Self::default() }
+    }
+}
+
 /// What lies over the panes and takes the keys.
 #[derive(Debug, Clone)]
 pub enum Overlay {
@@ -89,27 +107,25 @@ pub enum Overlay {
     /// Another value for a proposal.
     Edit {
         /// The value.
-        input: TextInput,
+        entry: Entry,
+        /// The value that it has.
+        now: String,
         /// The proposal.
         proposal: usize,
     },
     /// An attribute for a node.
     Write {
         /// `name = value`.
-        input: TextInput,
+        entry: Entry,
         /// What the node can have, as it could be written.
         attributes: Vec<String>,
-        /// What the text could become.
-        offers: Vec<String>,
         /// The row of the node.
         row: usize,
     },
     /// Under which name to write the repaired model.
     SaveAs {
         /// The path.
-        input: TextInput,
-        /// What the text could become.
-        offers: Vec<String>,
+        entry: Entry,
     },
     /// One region alone.
     Region {
@@ -132,11 +148,7 @@ pub enum Overlay {
     /// The path of a case file.
     Path {
         /// The path.
-        input: TextInput,
-        /// What the text could become.
-        offers: Vec<String>,
-        /// Why it could not be opened.
-        error: Option<String>,
+        entry: Entry,
     },
     /// One of several rows to go to.
     Choose {

@@ -73,7 +73,7 @@ pub fn update(state: &mut State, input: Input) -> Vec<Effect> {
             }
         }
         Input::Background(look) => state.theme.look = look,
-        Input::Leave => effects.extend([Effect::Engine(Command::Quit), Effect::Quit]),
+        Input::Leave => effects.extend([Effect::Engine(Command::Abandon), Effect::Quit]),
         Input::Quiet => {
             // A refusal was read by now; the keys have their place back.
             if state.toast.as_ref().is_some_and(|t| t.refused.is_some()) {

@@ -208,6 +208,20 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
         .collect()
 }
 
+/// Of several orders of axes for one node that fit equally well only the first stays: they differ in axes of one element, which no image tells
+/// apart, and the first is the likeliest.
+fn one_order_each(found: &mut Vec<Found>) {
+    let mut seen: Vec<String> = Vec::new();
+    found.retain(|f| match &f.remedy.edit {
+        Edit::SetAttribute { node, attribute } if attribute.name() == "perm" => {
+            let first = !seen.contains(node);
+            seen.push(node.clone());
+            first
+        }
+        _ => true,
+    });
+}
+
 /// Remedies that make a failing node run, where that is all that can be asked.
 pub(super) fn search_running(bench: &Bench<'_>) -> Vec<Found> {
     let families: [Family; 3] = [types::types, constants::small, graph::operators];
@@ -264,6 +278,7 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
         if !found.is_empty() {
             // Candidates come the likeliest first; a much smaller error speaks louder.
             found.sort_by_key(|f| f.after > bench.floor * 0.1);
+            one_order_each(&mut found);
             return found;
         }
     }

@@ -245,7 +245,7 @@ fn draw_side(
 
 /// The level of an isolated error between the floor and one, logarithmic.
 pub fn level(state: &State, error: f32) -> f64 {
-    let floor = state.snapshot.sheet.as_ref().and_then(|s| s.floor).map_or(1e-7, |f| f.0).max(1e-9);
+    let floor = state.snapshot.sheet.as_ref().and_then(|s| s.floor).map_or(1e-7, |f| f.0).max(1e-7);
     if !error.is_finite() {
         return 1.0;
     }

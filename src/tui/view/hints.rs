@@ -16,7 +16,9 @@ pub fn next(state: &State) -> String {
     if matches!(snap.source, Load::Loading) || matches!(snap.target, Load::Loading) {
         return "Both models are read: the source, and what a converter made of it.".into();
     }
-    if let Some(work) = &snap.work {
+    let accepted = snap.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
+    let done = accepted && snap.images.flipped == 0;
+    if let Some(work) = snap.work.as_ref().filter(|w| !(done && w.keeps_labels)) {
         return match work.name {
             "comparing images" => "Both run on the same images; where their labels differ, an image is flipped.".into(),
             name if name.starts_with("running the") => "The repair is in the model and in the log. Now all images are run again.".into(),
@@ -24,16 +26,18 @@ pub fn next(state: &State) -> String {
             _ => "Each region runs alone on the source's values, so an error shows its place.".into(),
         };
     }
-    let accepted = snap.decided.iter().any(|d| d.proposal.standing == Standing::Accepted);
     match state.proposal().map(|p| &p.standing) {
-        _ if accepted && snap.images.flipped == 0 && snap.unsaved => {
+        _ if done && snap.unsaved => {
             format!("All labels agree. {} saves the model beside the target, {} undoes.", key(Action::Save), key(Action::Undo))
         }
-        _ if accepted && snap.images.flipped == 0 => {
+        _ if done => {
             format!("Done and saved. {} leaves, {} goes back to the list.", key(Action::Quit), key(Action::Demos))
         }
         Some(Standing::Open) => {
             format!("± marks the region at fault, its repair is below: {} accepts, {} rejects.", key(Action::Accept), key(Action::Reject))
+        }
+        Some(Standing::Undone) => {
+            format!("It was taken back: {} accepts it again, {} makes it anew.", key(Action::Accept), key(Action::Redo))
         }
         Some(_) if state.suspect_count() > 1 => {
             format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo))

@@ -53,6 +53,11 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, 1, 0, &text, theme.style(Role::Proposed));
         return None;
     }
+    // A window has its own keys in it.
+    if matches!(&state.overlay, Some(o) if !matches!(o, Overlay::Summary | Overlay::Palette { .. })) && state.toast.is_none() {
+        put(buffer, area, 1, 0, "esc goes back", theme.style(Role::Dim));
+        return None;
+    }
     let mut start = 1;
     if let Some(toast) = &state.toast {
         let lines = text::wrap(&toast.text, (area.width as usize).saturating_sub(2));

@@ -33,10 +33,12 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
     let name_width = (columns / 4).clamp(8, 14);
     let side = columns.saturating_sub(name_width + 4) / 2;
     let dim = theme.style(Role::Dim);
+    // What folding and other spellings change differs in many a clean row too.
+    let clean = state.sign(at) == Sign::Clean;
     let pair = |name: &str, a: &str, b: &str, differs: bool, strong: bool| {
-        let style = theme.style(if differs {
+        let style = theme.style(if differs && !clean {
             Role::Bad
-        } else if strong {
+        } else if strong || differs {
             Role::Text
         } else {
             Role::Dim
@@ -45,7 +47,7 @@ pub fn content(state: &State, at: usize, row: &Row, columns: usize) -> Vec<Line<
             Span::styled(text::fill(name, name_width), dim),
             Span::raw(" "),
             Span::styled(text::fill(a, side), style),
-            Span::styled(if differs { " ≠ " } else { "   " }, theme.style(Role::Bad)),
+            Span::styled(if differs { " ≠ " } else { "   " }, theme.style(if clean { Role::Text } else { Role::Bad })),
             Span::styled(text::clip(b, side), style),
         ])
     };
@@ -130,6 +132,7 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
         return wrapped(problem, columns, theme.style(Role::Warn));
     }
     let Some(a) = &detail.activations else { return out };
+    out.push(Line::styled("this image, on the source's values:", dim));
     let stats = |name: &str, s: &[f32; 4]| {
         let range = format!("{} … {}", number(s[0]), number(s[1]));
         let spread = format!("mean {}  sd {}", number(s[2]), number(s[3]));
@@ -159,12 +162,18 @@ fn activations(state: &State, detail: &Detail, columns: usize) -> Vec<Line<'stat
     out
 }
 
+/// Errors up to this one are rounding: they are drawn no hotter than they are.
+fn threshold(state: &State) -> f32 {
+    state.snapshot.sheet.as_ref().and_then(|s| s.floor).map_or(0.0, |(_, threshold)| threshold)
+}
+
 /// One cell for each stretch of figures, as ink and as heat, relative to the largest.
 fn heat_line(state: &State, name: &str, of: &[f32], room: usize, after: &str) -> Line<'static> {
     let theme = &state.theme;
     let most = of.iter().copied().fold(0.0, f32::max);
+    let full = most.max(threshold(state));
     let mut spans = vec![Span::styled(text::fill(name, 9), theme.style(Role::Dim))];
-    let relative: Vec<f64> = of.iter().map(|e| if most > 0.0 { f64::from(e / most) } else { 0.0 }).collect();
+    let relative: Vec<f64> = of.iter().map(|e| if full > 0.0 { f64::from(e / full) } else { 0.0 }).collect();
     spans.extend(squeeze(&relative, room).into_iter().map(|level| Span::styled(text::shade(level).to_string(), theme.heat(level))));
     spans.push(Span::styled(format!("{after}, at most {}", number(most)), theme.style(Role::Dim)));
     Line::from(spans)
@@ -178,12 +187,13 @@ fn map(state: &State, a: &Activations, columns: usize) -> Vec<Line<'static>> {
     if most <= 0.0 || *width > room || *height > 16 {
         return Vec::new();
     }
+    let full = most.max(threshold(state));
     // A cell is twice as high as wide.
     let wide = if *width * 2 <= room { 2 } else { 1 };
     let row = |y: usize| {
         let mut spans = vec![Span::styled(text::fill(if y == 0 { "where" } else { "" }, 9), state.theme.style(Role::Dim))];
         spans.extend(values[y * width..(y + 1) * width].iter().map(|v| {
-            let level = f64::from(v / most);
+            let level = f64::from(v / full);
             Span::styled(text::shade(level).to_string().repeat(wide), state.theme.heat(level))
         }));
         Line::from(spans)

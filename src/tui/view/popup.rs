@@ -3,7 +3,7 @@
 use super::{put, select};
 use crate::tui::commands::Action;
 use crate::tui::layout::{centred, inside};
-use crate::tui::state::{Overlay, State};
+use crate::tui::state::{Entry, Overlay, State};
 use crate::tui::text;
 use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
@@ -49,9 +49,16 @@ pub fn line(state: &State, area: Rect, y: usize, prompt: &str, input: &Input, bu
     Position::new(area.x + at as u16, area.y + y as u16)
 }
 
-/// What the text could become, in the row below it.
-fn offered(offers: &[String], area: Rect, buffer: &mut Buffer, style: ratatui::style::Style) {
-    put(buffer, area, 2, 2, &text::clip(&offers.join("   "), (area.width as usize).saturating_sub(2)), style);
+/// A line to type in, below it what it could become, and why it was not taken or else which keys there are; gives the place of the cursor.
+fn typed(state: &State, area: Rect, entry: &Entry, keys: &str, buffer: &mut Buffer) -> Position {
+    let (theme, width) = (&state.theme, area.width as usize);
+    let cursor = line(state, area, 1, "> ", &entry.input, buffer);
+    put(buffer, area, 2, 2, &text::clip(&entry.offers.join("   "), width.saturating_sub(2)), theme.style(Role::Dim));
+    match &entry.error {
+        Some(why) => put(buffer, area, 0, 3, &text::clip(why, width), theme.style(Role::Bad)),
+        None => put(buffer, area, 0, 3, keys, theme.style(Role::Dim)),
+    };
+    cursor
 }
 
 /// Draws one of the small windows.
@@ -66,29 +73,21 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             put(buffer, area, 0, 3, "enter rejects   esc leaves it open", dim);
             Some(cursor)
         }
-        Overlay::Edit { input, .. } => {
+        Overlay::Edit { entry, .. } => {
             let area = window(state, 64, 6, "another value", buffer);
             put(buffer, area, 0, 0, "It is tried before it is shown; nothing is decided yet.", dim);
-            let cursor = line(state, area, 1, "> ", input, buffer);
-            put(buffer, area, 0, 3, "enter proposes it   esc goes back", dim);
-            Some(cursor)
+            Some(typed(state, area, entry, "enter proposes it   esc goes back", buffer))
         }
-        Overlay::Write { input, offers, row, .. } => {
+        Overlay::Write { entry, row, .. } => {
             let area = window(state, 72, 6, "own edit of the target's node", buffer);
             let node = state.derived.names[1].get(*row).cloned().unwrap_or_default();
             put(buffer, area, 0, 0, &text::shorten(&node, area.width as usize), dim);
-            let cursor = line(state, area, 1, "> ", input, buffer);
-            offered(offers, area, buffer, dim);
-            put(buffer, area, 0, 3, "name = value   tab completes   enter proposes it   esc goes back", dim);
-            Some(cursor)
+            Some(typed(state, area, entry, "name = value   tab completes   enter proposes it   esc goes back", buffer))
         }
-        Overlay::SaveAs { input, offers } => {
+        Overlay::SaveAs { entry } => {
             let area = window(state, 76, 6, "save the repaired model", buffer);
             put(buffer, area, 0, 0, "Path of the new file; one that is there is never replaced.", dim);
-            let cursor = line(state, area, 1, "> ", input, buffer);
-            offered(offers, area, buffer, dim);
-            put(buffer, area, 0, 3, "tab completes   enter saves   esc goes back", dim);
-            Some(cursor)
+            Some(typed(state, area, entry, "tab completes   enter saves   esc goes back", buffer))
         }
         Overlay::Resume => {
             let area = window(state, 70, 8, "cut short", buffer);
@@ -102,16 +101,10 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             }
             None
         }
-        Overlay::Path { input, offers, error } => {
+        Overlay::Path { entry } => {
             let area = window(state, 76, 6, "open a case file", buffer);
             put(buffer, area, 0, 0, "Path of a case.toml", dim);
-            let cursor = line(state, area, 1, "> ", input, buffer);
-            offered(offers, area, buffer, dim);
-            match error {
-                Some(why) => put(buffer, area, 0, 3, &text::clip(why, area.width as usize), theme.style(Role::Bad)),
-                None => put(buffer, area, 0, 3, "tab completes   enter opens   esc goes back", dim),
-            };
-            Some(cursor)
+            Some(typed(state, area, entry, "tab completes   enter opens   esc goes back", buffer))
         }
         Overlay::Choose { title, items, at, .. } => {
             let width = items.iter().map(|(t, _)| text::width(t)).max().unwrap_or(10).clamp(24, 70) as u16 + 8;
@@ -142,12 +135,20 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             }
             None
         }
-        Overlay::Unsaved(_) => {
+        Overlay::Unsaved(then) => {
+            let leave = match then {
+                Action::Demos => "go to the list",
+                Action::OpenCase => "open another case",
+                _ => "leave",
+            };
             let area = window(state, 52, 7, "not saved", buffer);
             put(buffer, area, 0, 0, "The accepted repairs are not in a file yet.", theme.style(Role::Text));
-            for (y, (key, what)) in [("w", "save and leave"), ("q", "leave without saving"), ("esc", "stay")].into_iter().enumerate() {
+            for (y, (key, what)) in [("w", format!("save and {leave}")), ("q", format!("{leave} without saving")), ("esc", "stay".into())]
+                .into_iter()
+                .enumerate()
+            {
                 put(buffer, area, 0, 2 + y, key, theme.style(Role::Key));
-                put(buffer, area, 5, 2 + y, what, theme.style(Role::Text));
+                put(buffer, area, 5, 2 + y, &what, theme.style(Role::Text));
             }
             None
         }

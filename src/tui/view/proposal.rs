@@ -114,9 +114,11 @@ fn diagnosis(theme: &Theme, suspect: Option<&Suspect>, words: &str, proposal: Op
     if let Some(p) = proposal {
         right.push(standing(theme, p));
         // Exact and local says nothing of what comes of it: that is told first where it is bad.
+        let breaks = p.breaks.is_some_and(|(n, _)| n > 0);
         let (worth, role) = match (p.harm(), p.safe) {
             (Some((broken, of)), _) => (format!("breaks {broken} of {of}"), Role::Warn),
-            (None, true) => ("safe".to_string(), Role::Good),
+            (None, true) if p.by_hand => ("by hand".to_string(), Role::Text),
+            (None, true) => ("safe".to_string(), if breaks { Role::Text } else { Role::Good }),
             (None, false) => ("last resort".to_string(), Role::Warn),
         };
         right.push(Span::styled(worth, theme.style(role)));

@@ -15,7 +15,7 @@ use ratatui::text::{Line, Span};
 /// Draws the window.
 pub fn draw(state: &State, row: usize, top: usize, buffer: &mut Buffer) {
     let screen = state.area();
-    let title = format!("region {row}: {}", state.sign(row).name());
+    let title = format!("row {}: {}", row + 1, state.sign(row).name());
     let inner = popup::window(state, screen.width.saturating_sub(2).min(160), screen.height.saturating_sub(2), &title, buffer);
     let body = Rect { height: inner.height.saturating_sub(1), ..inner };
     let half = (inner.width.saturating_sub(3)) / 2;
@@ -83,7 +83,10 @@ fn node(state: &State, network: &Network, id: OpId, columns: usize) -> Vec<Line<
     for v in op.made() {
         entry("makes", &name(&v));
     }
-    for attribute in &op.proto().attribute {
+    // In one order on both sides.
+    let mut attributes: Vec<_> = op.proto().attribute.iter().collect();
+    attributes.sort_by_key(|a| a.name());
+    for attribute in attributes {
         entry("has", &format!("{} = {}", harmless(attribute.name()), words::attribute(attribute)));
     }
     out
@@ -105,8 +108,8 @@ fn links<'a>(
         }
     };
     let above = rows.clone().filter_map(|(i, r)| of(r).filter(|c| c.makes.iter().any(|v| cell.reads.contains(v))).map(|c| (i, c)));
-    list("from", above.map(|(i, c)| format!("{} (row {i})", c.text)).collect());
+    list("from", above.map(|(i, c)| format!("{} (row {})", c.text, i + 1)).collect());
     let below = rows.filter_map(|(i, r)| of(r).filter(|c| c.reads.iter().any(|v| cell.makes.contains(v))).map(|c| (i, c)));
-    list("to", below.map(|(i, c)| format!("{} (row {i})", c.text)).collect());
+    list("to", below.map(|(i, c)| format!("{} (row {})", c.text, i + 1)).collect());
     out
 }
