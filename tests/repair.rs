@@ -154,6 +154,24 @@ fn a_declaration_that_nothing_takes_is_mended_in_the_declaration() {
 }
 
 #[test]
+fn what_the_edits_changed_is_declared_as_it_is_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("out.onnx");
+    let case = root().join("cases/16-mobilenet-onnx2tf");
+    let shape = |path: &Path| {
+        let model = Model::open(path).expect("it is a model");
+        // Nothing contradicts what is declared, before as after.
+        assert_eq!(fixcon::model::true_outputs(&model), None, "{}", path.display());
+        model.outputs().map(fixcon::repair::words::declared_shape).collect::<Vec<_>>()
+    };
+    assert_eq!(shape(&case.join("target.onnx")), ["4×10"]);
+    let done = fixcon(&["repair", "--yes", "--output", output.to_str().expect("a plain path")], &case.join("case.toml"), "0");
+    assert_eq!(done["final_mismatches"], 0, "{done}");
+    assert_eq!(shape(&output), ["1×10"]);
+    assert!(fixcon::audit::replay(&output.with_extension("fixcon.jsonl"), None).expect("it replays").is_same());
+}
+
+#[test]
 fn what_exists_is_not_replaced_without_being_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join("there.onnx");

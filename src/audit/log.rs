@@ -3,7 +3,7 @@
 use super::chain::{Chain, START};
 use super::side::SideFiles;
 use super::{AuditError, Change, Event, ModelDigest, Opened, Saved, State, canonical, folder, near, sync_folder};
-use crate::model::{Edit, Existing, Model, temporary};
+use crate::model::{Edit, Existing, Model, temporary, true_outputs};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fs::{File, TryLockError};
@@ -170,10 +170,14 @@ impl Log {
     /// When the model cannot be written; then nothing is recorded. When it cannot be recorded; then the model is there all the same.
     pub fn save(&mut self, model: &Model, path: &Path, existing: Existing, recipe: Option<String>) -> Result<Saved, AuditError> {
         let edits = self.state.made();
+        // What the edits changed is declared as it is now.
+        let declared = if edits.is_empty() { None } else { true_outputs(model) };
+        let outputs = declared.as_ref().map(|edit| edit.record(&mut |bytes, sha256| self.side.keep(bytes, sha256))).transpose()?;
+        let model = &declared.map_or_else(|| Ok(model.clone()), |edit| model.apply(&edit).map(|(model, _)| model))?;
         let (model, metadata) = super::stamp(model, &self.path, edits.len());
         let sha256 = model.save(path, existing)?;
         let external = model.external_sha256()?.into_iter().collect();
-        let saved = Saved { model: ModelDigest { path: near(&self.path, path), sha256, external }, edits, metadata, recipe };
+        let saved = Saved { model: ModelDigest { path: near(&self.path, path), sha256, external }, edits, metadata, outputs, recipe };
         self.append(Event::Saved(saved.clone()))?;
         Ok(saved)
     }

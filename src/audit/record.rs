@@ -335,7 +335,7 @@ pub struct Undone {
 }
 
 /// The repaired model was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Saved {
     /// The file and its external data.
     pub model: ModelDigest,
@@ -343,6 +343,9 @@ pub struct Saved {
     pub edits: Vec<u32>,
     /// Entries that were put into its metadata.
     pub metadata: BTreeMap<String, String>,
+    /// The declaration of its outputs, where the edits made the target's untrue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<EditRecord>,
     /// The recipe that goes with it, as TOML; none where the images are tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,

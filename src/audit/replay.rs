@@ -125,7 +125,11 @@ impl<'a> Replay<'a> {
     }
 
     fn check(&self, seq: u64, saved: &Saved) -> Result<(Model, Check), AuditError> {
-        let model = with_entries(&self.edited()?, &saved.metadata);
+        let failed = |e| record_error(self.log, seq, "saved", Problem::Edit(e));
+        let outputs = saved.outputs.as_ref().map(|record| record.edit(&mut |name| self.side.load(name))).transpose().map_err(failed)?;
+        let model = self.edited()?;
+        let model = outputs.map_or_else(|| Ok(model.clone()), |edit| model.apply(&edit).map(|(model, _)| model)).map_err(failed)?;
+        let model = with_entries(&model, &saved.metadata);
         let made = model.sha256();
         let recipe = self.state.has_recipe(saved.recipe.as_deref());
         let recipe = recipe.map_err(|(seq, why)| record_error(self.log, seq, "applied", Problem::Contradiction(why)))?;

@@ -5,6 +5,7 @@
 mod apply;
 mod attributes;
 mod check;
+mod declare;
 mod draft;
 mod edit;
 mod error;
@@ -31,6 +32,7 @@ pub mod wire;
 pub use attributes::NodeExt;
 pub use check::check;
 pub(crate) use check::values;
+pub use declare::true_outputs;
 pub use edit::Edit;
 pub use error::ModelError;
 pub use file::{Entry, Graph, Model};

@@ -114,7 +114,7 @@ fn what_contradicts_the_log_is_not_written() {
     other.target.sha256 = "0".repeat(64);
     assert!(says(Event::Opened(other)).contains("another target"));
     let digest = ModelDigest { path: "x".into(), sha256: "0".into(), external: Default::default() };
-    let saved = Saved { model: digest, edits: vec![1], metadata: Default::default(), recipe: None };
+    let saved = Saved { model: digest, edits: vec![1], metadata: Default::default(), outputs: None, recipe: None };
     assert!(says(Event::Saved(saved)).contains("[1]"));
     // Records that belong together go in all or none.
     assert!(log.append_all(&[decided(1, Decision::Accept, ""), undone(1)]).is_err());

@@ -44,7 +44,7 @@ pub(crate) fn values(node: &NodeProto) -> Result<(), String> {
 }
 
 /// Shapes that the inputs declare, one image where the batch is open; `None` where more is open.
-fn declared_inputs(model: &Model) -> Vec<Option<(DataType, Vec<usize>)>> {
+pub(super) fn declared_inputs(model: &Model) -> Vec<Option<(DataType, Vec<usize>)>> {
     let shape = |v: &ValueInfoProto| {
         let (dtype, dims) = v.tensor_type()?;
         let dims = dims.iter().enumerate().map(|(i, d)| if i == 0 { Some(d.unwrap_or(1)) } else { *d });
