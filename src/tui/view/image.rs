@@ -139,7 +139,7 @@ fn opinion_list(state: &State, area: Rect, y: usize, name: &str, opinion: &Opini
         let style = if right { style.patch(theme.style(Role::Good)) } else { style };
         // Names say more than bars.
         let bars = width >= usize::from(BARS);
-        let label = text::fill(&s.label, width.saturating_sub(if bars { 10 } else { 5 }).clamp(4, 14));
+        let label = text::fill(&s.label, width.saturating_sub(if bars { 10 } else { 4 }).clamp(4, 14));
         let x = put(buffer, area, 0, y + 1 + i, &label, style);
         put(buffer, area, x + 1, y + 1 + i, &score(s), theme.style(Role::Dim));
         if bars && width > x + 8 {
