@@ -1,6 +1,7 @@
 //! The two graphs side by side, a gutter with signs between them, the isolated error at the right.
 
 use super::{measured, open_frame, put, select, strip, title};
+use crate::align::Precision;
 use crate::session::{Cell, Load, Row, Sign};
 use crate::tui::layout::{Panes, graph_rows};
 use crate::tui::lines::Line;
@@ -254,7 +255,10 @@ pub fn level(state: &State, error: f32) -> f64 {
 }
 
 fn bar(state: &State, error: f32, area: Rect, y: usize, columns: &Columns, buffer: &mut Buffer) {
-    if columns.error_width == 0 {
+    // In single precision what lies below the threshold is rounding; a coarser arithmetic loses something everywhere, which is worth seeing.
+    let sheet = state.snapshot.sheet.as_ref();
+    let rounding = sheet.filter(|s| s.precision == Precision::Float).and_then(|s| s.floor).is_some_and(|(_, threshold)| error <= threshold);
+    if columns.error_width == 0 || rounding {
         return;
     }
     let room = columns.error_width.min(8) - 2;
