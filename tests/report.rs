@@ -158,12 +158,23 @@ fn an_altered_log_is_reported_up_to_there_and_said_to_be_so() {
     let log = dir.path().join("log.jsonl");
     let text = fs::read_to_string(&log).unwrap();
     fs::write(&log, text.replacen("\"decision\":\"accept\"", "\"decision\":\"reject\"", 1)).unwrap();
-    for (format, sign) in [("markdown", "Not to be trusted from record"), ("html", "Not to be trusted from record"), ("junit", "<failure")]
-    {
-        let (code, out, _) = fixcon(dir.path(), &["report", "log.jsonl", "--format", format]);
+    for (format, sign) in [
+        ("markdown", "Not to be trusted from record"),
+        ("html", "Not to be trusted from record"),
+        ("junit", "<failure"),
+        ("sarif", "is not to be trusted from record"),
+    ] {
+        let (code, out, err) = fixcon(dir.path(), &["report", "log.jsonl", "--format", format]);
         assert_eq!(code, Some(1), "{format}");
         assert!(out.contains(sign), "{format}: {out}");
+        assert!(err.contains("the log is not to be trusted from record"), "{format}: {err}");
     }
+    let (_, sarif, _) = fixcon(dir.path(), &["report", "log.jsonl", "--format", "sarif"]);
+    let sarif: Json = serde_json::from_str(&sarif).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let broken = results.iter().find(|r| r["ruleId"] == "AUDIT-LOG").unwrap();
+    assert_eq!((&broken["level"], &broken["kind"]), (&"error".into(), &"fail".into()), "{broken}");
+    assert!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().iter().any(|r| r["id"] == "AUDIT-LOG"));
     let (_, brief, _) = fixcon(dir.path(), &["report", "log.jsonl", "--brief"]);
     assert!(!brief.contains('✅') && brief.contains("Not to be trusted"), "{brief}");
 }
@@ -197,6 +208,11 @@ fn files_are_not_replaced_without_being_told() {
     assert_eq!(code, Some(2));
     assert!(err.contains("--force"), "{err}");
     assert_eq!(run(&["--force"]).0, Some(0));
+    let (code, all, err) = fixcon(dir.path(), &["report", "log.jsonl", "--all-images"]);
+    assert!(code == Some(0) && all == report(dir.path(), "markdown"), "of ten images all are shown: {err}");
+    assert!(all.contains(", 1 edit, SHA-256") && !all.contains("\n\n\n"), "{all}");
+    let (code, _, err) = fixcon(dir.path(), &["report", "log.jsonl", "-o", "nowhere/r.md"]);
+    assert!(code == Some(2) && err.contains("nowhere/r.md: there is no folder nowhere"), "{err}");
     let (code, _, err) = fixcon(dir.path(), &["report", "log.jsonl", "--format", "html", "--brief"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("--brief"), "{err}");

@@ -146,3 +146,71 @@ fn a_new_recipe_without_which_the_model_stays_wrong_is_spoken_of() {
     let said = fixcon(&["repair", "--yes", "--quiet", "--case", case]).stdout;
     assert!(String::from_utf8_lossy(&said).contains("--recipe-output FILE keeps"), "{}", String::from_utf8_lossy(&said));
 }
+
+fn text(id: &str, more: &[&str]) -> (Option<i32>, String) {
+    let case = case(id);
+    let mut args = vec!["repair", "--yes", "--quiet", "--case", case.to_str().expect("a plain path")];
+    args.extend(more);
+    let output = fixcon(&args);
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_recipe_that_was_right_is_not_written_and_one_that_was_wrong_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let recipe = folder.path().join("recipe.toml");
+    let path = recipe.to_str().expect("a plain path");
+    let (_, said) = text("1-mobilenet-pads", &["--recipe-output", path]);
+    assert!(said.contains("recipe is as it was") && !said.contains("this one alone"), "{said}");
+    assert!(!recipe.exists());
+    let done = repair("1-mobilenet-pads", &["--recipe-output", path]);
+    assert_eq!((&done["recipe_changed"], &done["recipe_output"]), (&false.into(), &Value::Null), "{done}");
+    let (_, said) = text("11-inception-bgr", &["--recipe-output", path]);
+    assert!(said.contains("the target is right with this one alone"), "{said}");
+    assert!(std::fs::read_to_string(&recipe).expect("it is written").starts_with("[preprocess]"));
+}
+
+#[test]
+fn images_that_a_repair_breaks_are_named_and_a_forbidden_edit_says_by_whom() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = folder.path().join("team.toml");
+    std::fs::write(&policy, "categories = [\"WB\"]\nholdout = 0\n").expect("a file");
+    let (policy, log) = (policy.to_str().expect("a plain path"), folder.path().join("log.jsonl"));
+    let log = log.to_str().expect("a plain path");
+    let (code, said) = text("3-inception-two-faults", &["--policy", policy, "--audit-log", log]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("newly broken, they agreed at first: 3 (p015.png, p039.png, p041.png)"), "{said}");
+    assert!(said.contains(&format!("not allowed by {policy}")) && said.contains("category CG, allowed are WB"), "{said}");
+    let brief = fixcon(&["report", log, "--brief"]).stdout;
+    let brief = String::from_utf8_lossy(&brief).into_owned();
+    assert!(brief.contains("Newly broken, they agreed at first: 3 (`p015.png`, `p039.png`, `p041.png`)"), "{brief}");
+    // The log says it, too.
+    let rejected = records(Path::new(log)).into_iter().any(|r| r["decision"] == "reject" && r["note"].to_string().contains("not allowed by"));
+    assert!(rejected);
+    let done = repair("3-inception-two-faults", &["--policy", policy]);
+    assert_eq!(done["broken"], serde_json::json!(["p015.png", "p039.png", "p041.png"]), "{done}");
+}
+
+#[test]
+fn edits_that_were_made_together_share_one_arrow() {
+    let (code, said) = text("3-inception-two-faults", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("43 → 0").count(), 2, "in the first line, and once for both edits: {said}");
+    assert!(said.contains("together     43 → 0") && said.contains("of 20 that only verify, 0 do"), "{said}");
+    let (_, one) = text("1-mobilenet-pads", &[]);
+    assert!(!one.contains("together") && one.contains("  10 → 0\n"), "{one}");
+}
+
+#[test]
+fn a_model_in_which_nothing_was_changed_is_written_only_when_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = folder.path().join("out.onnx");
+    let path = model.to_str().expect("a plain path");
+    let (code, said) = text("1-mobilenet-pads", &["--categories", "PP", "--output", path]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no edit was accepted") && said.contains("--save-unchanged") && said.contains("not allowed by the flags"), "{said}");
+    assert!(!model.exists());
+    let done = repair("1-mobilenet-pads", &["--categories", "PP", "--output", path, "--force", "--save-unchanged"]);
+    assert_eq!((&done["output"], done["accepted"].as_array().map(Vec::len)), (&path.into(), Some(0)), "{done}");
+    assert!(model.exists());
+}

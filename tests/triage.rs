@@ -88,3 +88,60 @@ fn a_run_that_was_ended_goes_on() {
     assert_eq!(fs::read_to_string(&state).unwrap(), "mine");
     assert_eq!(triage(&dir.path().join("models"), &[]).0, Some(2), "no case in it");
 }
+
+#[test]
+fn labels_that_differ_by_precision_have_one_account() {
+    let dir = folder(&["6-mobilenet-int8", "8-mobilenet-clean-torch"]);
+    let cases = dir.path().join("cases");
+    let (code, out, err) = triage(&cases, &[]);
+    assert_eq!(code, Some(1), "{err}");
+    let line = out.lines().find(|l| l.contains("6-mobilenet-int8")).unwrap();
+    assert!(line.starts_with("~ ") && line.contains("1/100") && line.contains("precision"), "{line}");
+    assert!(out.contains("2 cases: 1 clean, 1 with other labels by precision alone, 0 faulty, 0 failed"), "{out}");
+    let (_, json, _) = triage(&cases, &["--json"]);
+    let report: Json = serde_json::from_str(&json).unwrap();
+    let tally = ["clean", "precision", "faulty", "failed"].map(|k| report[k].as_u64().unwrap());
+    assert_eq!((tally, &report["cases"][0]["verdict"]), ([1, 1, 0, 0], &"precision".into()), "{report}");
+    // localize says why its exit code is 1.
+    let case = cases.join("6-mobilenet-int8");
+    let out = Command::cargo_bin("fixcon").unwrap().args(["localize", "-q"]).arg(&case).output().unwrap();
+    let said = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said.starts_with("clean: 1 of 100") && said.contains("differ by precision") && said.contains("exit code 1"), "{said}");
+}
+
+#[test]
+fn an_image_that_cannot_be_read_is_no_success_of_any_command() {
+    let dir = folder(&["8-mobilenet-clean-torch"]);
+    let case = dir.path().join("cases/8-mobilenet-clean-torch");
+    let images = dir.path().join("some");
+    fs::create_dir(&images).unwrap();
+    for name in ["p000.png", "p001.png"] {
+        fs::copy(root().join("images/probe").join(name), images.join(name)).unwrap();
+    }
+    fs::write(images.join("broken.png"), b"\x89PNG\r\n\x1a\nnothing").unwrap();
+    let text = fs::read_to_string(case.join("case.toml")).unwrap().replace("../../images/probe", "../../some");
+    fs::write(case.join("case.toml"), text).unwrap();
+    let run = |args: &[&str]| {
+        let out = Command::cargo_bin("fixcon").unwrap().args(args).arg("--case").arg(case.join("case.toml")).output().unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap())
+    };
+    for command in [&["check"][..], &["localize"], &["repair", "--yes"]] {
+        let (code, out, err) = run(command);
+        assert_eq!(code, Some(2), "{command:?}: {out}{err}");
+        assert!(out.contains("left out") && out.contains("broken.png"), "{command:?}: {out}");
+        assert!(err.contains("1 of 3 images cannot be read") && err.contains("--skip-unreadable"), "{command:?}: {err}");
+        let (code, json, _) = run(&[command, &["--json", "--skip-unreadable"]].concat());
+        assert_eq!(code, Some(0), "{command:?}");
+        let json: Json = serde_json::from_str(&json).unwrap();
+        let left_out = if command == ["check"] { &json["images"]["left_out"] } else { &json["left_out"] };
+        assert_eq!(left_out[0]["image"], "broken.png", "{command:?}: {json}");
+    }
+    let cases = dir.path().join("cases");
+    let (code, out, err) = triage(&cases, &[]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(out.starts_with("? ") && out.contains("1 image cannot be read") && out.contains("1 case with images that cannot be read"), "{out}");
+    let (code, json, _) = triage(&cases, &["--json", "--skip-unreadable"]);
+    let report: Json = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &report["with_unreadable"], &report["cases"][0]["unreadable"]), (Some(0), &1.into(), &1.into()), "{report}");
+}

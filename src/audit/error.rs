@@ -15,7 +15,7 @@ pub enum AuditError {
         why: String,
     },
     /// The file is there, and replacing it was not asked for.
-    #[error("{}: exists already; go on with it (--resume), replace it (--force) or name another file", .path.display())]
+    #[error("{}: a log exists already; replace it with --force, or name another with --audit-log", .path.display())]
     Exists {
         /// The log.
         path: PathBuf,

@@ -34,6 +34,7 @@ pub use record::{
 };
 pub use recorder::Recorder;
 pub use replay::{Check, Replayed, replay, stamp};
+pub use side::side_folder;
 pub use state::{Edited, State};
 
 use std::path::Path;

@@ -115,20 +115,14 @@ impl Opened {
             source: ModelDigest::of(log, source)?,
             target: ModelDigest::of(log, target)?,
             case: case.map(|file| FileDigest::of(log, file)).transpose()?,
-            source_producer: producer(source),
-            target_producer: producer(target),
+            source_producer: source.producer(),
+            target_producer: target.producer(),
             images,
             source_recipe: None,
             target_recipe: None,
             options: BTreeMap::new(),
         })
     }
-}
-
-/// Name and version of the program that wrote a model.
-fn producer(model: &Model) -> String {
-    let proto = model.proto();
-    [proto.producer_name(), proto.producer_version()].join(" ").trim().to_string()
 }
 
 /// Models were compared on images.

@@ -3,13 +3,16 @@
 use super::record::{
     Applied, By, CategoryId, Decided, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Subset, Suspected, Undone,
 };
-use super::{AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved};
+use super::{
+    AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved, side_folder,
+};
 use crate::align::{Region, Verdict};
 use crate::dataset::Alpha;
 use crate::localize::{Findings, Suspect};
 use crate::model::{Edit, Existing, NodeId};
 use crate::repair::{Decision, Evidence as Tried, Job, Journal, Proposal, diff};
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 /// Pictures that one evaluation keeps, and that a log keeps altogether.
@@ -26,6 +29,22 @@ pub struct Recorder {
     pictured: HashSet<usize>,
     /// Number of the first suspect that was found last, and of how many.
     suspects: (u32, usize),
+    /// What was there before the log was begun.
+    earlier: Earlier,
+}
+
+/// A log that another took the place of, and names of the files beside it.
+#[derive(Debug, Default)]
+struct Earlier {
+    log: Option<Vec<u8>>,
+    beside: HashSet<OsString>,
+}
+
+impl Earlier {
+    fn at(path: &Path) -> Self {
+        let entries = std::fs::read_dir(side_folder(path)).into_iter().flatten();
+        Self { log: std::fs::read(path).ok(), beside: entries.filter_map(|e| Some(e.ok()?.file_name())).collect() }
+    }
 }
 
 impl Recorder {
@@ -39,17 +58,46 @@ impl Recorder {
         let mut opened = Opened::of(path, job.source.model(), &job.original, case, digest)?;
         opened.source_recipe = job.source_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
         opened.target_recipe = job.original_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
-        Ok(Self::resumed(Log::create(path, opened, existing)?, by))
+        let earlier = Earlier::at(path);
+        Ok(Self { earlier, ..Self::resumed(Log::create(path, opened, existing)?, by) })
     }
 
     /// Goes on with a log that was resumed.
     pub fn resumed(log: Log, by: By) -> Self {
-        Self { log, by, before: None, pictured: HashSet::new(), suspects: (0, 0) }
+        Self { log, by, before: None, pictured: HashSet::new(), suspects: (0, 0), earlier: Earlier::default() }
     }
 
     /// The log.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Takes the log away again where nothing was decided in it, with what was put beside it; a log whose place it took is there again. For
+    /// work that failed: what could be said was said, and the log would stand in the way of the next attempt.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn discard(self) -> std::io::Result<()> {
+        if !self.log.state().decisions.is_empty() {
+            return Ok(());
+        }
+        let Self { log, earlier, .. } = self;
+        let path = log.path().to_path_buf();
+        drop(log);
+        match &earlier.log {
+            Some(bytes) => std::fs::write(&path, bytes)?,
+            None => std::fs::remove_file(&path)?,
+        }
+        let folder = side_folder(&path);
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let entry = entry?;
+            if !earlier.beside.contains(&entry.file_name()) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        // A folder in which anything is left stays.
+        let _ = std::fs::remove_dir(&folder);
+        Ok(())
     }
 
     /// Writes the repaired model and records it.

@@ -97,7 +97,10 @@ impl<'a> Replay<'a> {
         let opened = &state.opened.target;
         let path = target.map_or_else(|| far(log, &opened.path), Path::to_path_buf);
         let named = |why: String| record_error(log, 1, "opened", Problem::File(why));
-        let base = Model::open(&path).map_err(|e| named(e.to_string()))?;
+        let base = Model::open(&path).map_err(|e| {
+            let elsewhere = if path.exists() { "" } else { "; where it lies elsewhere by now, --target MODEL names it" };
+            named(format!("{e}{elsewhere}"))
+        })?;
         let digest = ModelDigest::of(log, &base).map_err(|e| named(e.to_string()))?;
         match opened.differs(&digest) {
             Some(how) => Err(named(how)),

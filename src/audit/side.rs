@@ -16,11 +16,16 @@ pub(super) struct SideFiles {
     folder: PathBuf,
 }
 
+/// The folder beside a log in which its large tensors and exhibits lie.
+pub fn side_folder(log: &Path) -> PathBuf {
+    let mut name = log.file_name().unwrap_or_default().to_os_string();
+    name.push(".tensors");
+    log.with_file_name(name)
+}
+
 impl SideFiles {
     pub fn of(log: &Path) -> Self {
-        let mut name = log.file_name().unwrap_or_default().to_os_string();
-        name.push(".tensors");
-        Self { folder: log.with_file_name(name) }
+        Self { folder: side_folder(log) }
     }
 
     /// Keeps bytes whose SHA-256 is given: they are on the disk when this returns. Gives the file's name.

@@ -39,7 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Compare source and target on images: exit code 0 when all agree, 1 when some differ, 2 when it could not be done
     Check(CheckArgs),
-    /// Find the layers that introduce the error, and say why: exit code 0 when nothing is wrong, 1 when something is
+    /// Find the layers that introduce the error, and say why: exit code 0 when no label differs and nothing is at fault, 1 otherwise (also
+    /// where labels differ by precision and nothing is wrongly converted)
     Localize(LocalizeArgs),
     /// Mend the target as far as a policy allows, with a log: exit code 0 when no label differs at the end, 1 when some do
     Repair(RepairArgs),
@@ -47,11 +48,12 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show an audit log and check its chain: exit code 0 when it is whole, 1 when not
     Log(LogArgs),
-    /// Write a report of a session from its audit log, without running anything again
+    /// Write a report of a session from its audit log, without running anything again: exit code 1 when the log is not to be trusted to its end
     Report(ReportArgs),
     /// Write a suspect as a small reproducer for the converter's issue tracker, or what was found for Model Explorer
     Export(ExportArgs),
-    /// Localize every case of a folder, one line each: exit code of the worst
+    /// Localize every case of a folder, one line each: exit code of the worst. Signs: = clean, ~ labels differ by precision alone, ✗ at fault,
+    /// ? images that cannot be read, ! could not be looked into
     Triage(TriageArgs),
     /// Make faulty copies of a model, with the truth about them: a test instrument
     Inject(InjectArgs),

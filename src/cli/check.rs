@@ -1,7 +1,7 @@
 //! `fixcon check`: do source and target agree on these images?
 
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, FAILED, SAME, print_json, print_text};
+use super::{CaseArgs, Common, Unreadable, print_json, print_text};
 use crate::compare::{CheckOptions, CheckReport, ImageFinding, run_check};
 use crate::dataset::Criterion;
 use crate::model::harmless;
@@ -26,9 +26,9 @@ pub struct CheckArgs {
     /// Images listed as the worst
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub worst: usize,
-    /// Images that cannot be read are no failure: the others decide
-    #[arg(long)]
-    pub skip_unreadable: bool,
+    /// What becomes of images that cannot be read.
+    #[command(flatten)]
+    pub unreadable: Unreadable,
     /// Run the source on both runtimes, and compare these
     #[arg(long = "self", conflicts_with_all = ["target", "target_preset", "target_output"])]
     pub own: bool,
@@ -83,20 +83,12 @@ fn compare(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
         print_json(&report)?;
     } else {
         let text = match args.format {
-            Format::Junit => junit(&report, args.skip_unreadable)?,
+            Format::Junit => junit(&report, args.unreadable.skip_unreadable)?,
             _ => text(&report, args.list),
         };
         print_text(&text)?;
     }
-    let left_out = report.images.left_out.len();
-    if report.mismatches.count == 0 && left_out > 0 && !args.skip_unreadable {
-        eprintln!(
-            "error: {left_out} of {} images cannot be read: nothing is known of them; --skip-unreadable lets the others decide",
-            report.images.count
-        );
-        return Ok(ExitCode::from(FAILED));
-    }
-    Ok(ExitCode::from(if report.mismatches.count == 0 { SAME } else { DIFFERENT }))
+    Ok(args.unreadable.code(report.mismatches.count == 0, report.images.left_out.len(), report.images.count))
 }
 
 /// The report for people.

@@ -1,6 +1,7 @@
 //! `fixcon debug`, and `fixcon` alone: the screen.
 
-use super::output::{check_outputs, print_text};
+use super::output::print_text;
+use super::reads::Reads;
 use super::{CaseArgs, Common, SAME, demos};
 use crate::session::{Command, EngineOptions};
 use crate::tui::{self, Config, Left, Options, Theme};
@@ -58,8 +59,7 @@ pub fn run(args: &DebugArgs, common: &Common) -> Result<ExitCode> {
     let named = args.case.path().is_some() || args.case.has_flags();
     let case = named.then(|| args.case.case()).transpose()?;
     if let Some(output) = &args.output {
-        let read: Vec<&Path> = case.iter().flat_map(|c| [c.source.as_path(), &c.target]).collect();
-        check_outputs([output.as_path()], &read)?;
+        case.as_ref().map_or_else(Reads::default, |case| Reads::args(&args.case, case)).check([output.as_path()])?;
         if output.exists() {
             bail!("{}: exists already; name another file", output.display());
         }

@@ -2,6 +2,7 @@
 
 use super::output::{print_text, write_file};
 use super::progress::Bar;
+use super::reads::Reads;
 use super::{CaseArgs, Common, DIFFERENT, SAME, print_json};
 use crate::localize::LocalizeOptions;
 use crate::model::harmless_json;
@@ -71,13 +72,14 @@ pub struct ExportReport {
 /// Runs `fixcon export`: exit code 0 when it was written and shows the fault, 1 when the part alone does not show it.
 pub fn run(args: &ExportArgs, common: &Common) -> Result<ExitCode> {
     let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: 0 };
-    let mut job = Job::open(args.case.case()?, options)?;
+    let case = args.case.case()?;
+    let mut out = Folder::new(args, Reads::args(&args.case, &case))?;
+    let mut job = Job::open(case, options)?;
     let findings = {
         let bar = Bar::new(common);
         job.evaluate(&bar)?;
         job.localize(&bar)?
     };
-    let mut out = Folder { path: &args.output, force: args.force, files: Vec::new() };
     let report = match args.format {
         Format::ModelExplorer => {
             let made = explorer(&job, &findings);
@@ -133,16 +135,27 @@ fn shown(path: &Path) -> String {
 struct Folder<'a> {
     path: &'a Path,
     force: bool,
+    reads: Reads,
     files: Vec<String>,
 }
 
-impl Folder<'_> {
+impl<'a> Folder<'a> {
+    /// The folder that is named: one that holds other things is not mixed with what is written, unless that is asked for.
+    fn new(args: &'a ExportArgs, reads: Reads) -> Result<Self> {
+        let path = args.output.as_path();
+        if path.exists() && !path.is_dir() {
+            bail!("{}: is no folder; name one, there or not", path.display());
+        }
+        if !args.force && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+            bail!("{}: is not empty; name another folder, or write into this one with --force", path.display());
+        }
+        Ok(Self { path, force: args.force, reads, files: Vec::new() })
+    }
+
     fn write(&mut self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let folder = path.parent().unwrap_or(self.path);
-        if self.path.exists() && !self.path.is_dir() {
-            bail!("{}: is no folder; name one, there or not", self.path.display());
-        }
+        self.reads.spare(&path)?;
         std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         write_file(&path, content, self.force)?;
         self.files.push(name.into());

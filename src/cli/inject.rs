@@ -1,6 +1,8 @@
 //! `fixcon inject`: faulty copies of a model, with the truth about them.
 
+use super::output::counted;
 use super::progress::Bar;
+use super::reads::Reads;
 use super::{Common, print_json, print_text};
 use crate::dataset::{Case, CaseFile, DatasetError, Feed, ImageSet, RecipeKeys, nearest_word};
 use crate::localize::inject::{Injected, Injector, Truth, inject_recipe, variants_of};
@@ -103,6 +105,8 @@ struct Subject {
     model: Model,
     case: Option<(CaseFile, Feed)>,
     injector: Injector,
+    /// What none of the faulty copies may replace.
+    reads: Reads,
 }
 
 impl Subject {
@@ -111,7 +115,8 @@ impl Subject {
             let path = args.model.clone().context("a model is wanted")?;
             let model = Model::open(&path)?;
             let injector = Injector::new(&model, None)?;
-            return Ok(Self { path, model, case: None, injector });
+            let reads = Reads::default().and_model(&path);
+            return Ok(Self { path, model, case: None, injector, reads });
         };
         let file = if file.is_dir() { file.join("case.toml") } else { file.clone() };
         let mut written = CaseFile::open(&file)?;
@@ -119,13 +124,14 @@ impl Subject {
             written.target.model = Some(model.clone());
         }
         let case = Case::new(written.clone())?;
+        let reads = Reads::case(&case, Some(&file));
         let path = case.target.clone();
         let model = Model::open(&path)?;
         let theirs = case.source_recipe.map(RecipeKeys::resolve).transpose()?;
         let (feed, _) = Feed::following(&model, case.target_recipe, theirs.as_ref())?;
         let images = ImageSet::open(&case.images, None, None)?;
         let injector = Injector::new(&model, Some(first_image(&images, &feed)?))?;
-        Ok(Self { path, model, case: Some((written, feed)), injector })
+        Ok(Self { path, model, case: Some((written, feed)), injector, reads })
     }
 }
 
@@ -220,6 +226,8 @@ fn write(subject: &Subject, fault: Fault, folder: &Path, seed: u64, every_way: b
         Fault::Graph(fault) => {
             let path = path(&fault.truth, Some(fault.variant));
             let file = with(&path, "onnx");
+            subject.reads.spare(&file)?;
+            subject.reads.spare_data(&fault.model, &file)?;
             fault.model.save(&file, existing)?;
             let case = subject.case.as_ref().map(|(written, _)| {
                 let mut written = written.clone();
@@ -246,10 +254,13 @@ fn write(subject: &Subject, fault: Fault, folder: &Path, seed: u64, every_way: b
             *p = std::path::absolute(&*p)?;
         }
         let file = with(&path, "toml");
+        subject.reads.spare(&file)?;
         put(&file, case.to_toml().as_bytes(), existing)?;
         made.case = Some(file.display().to_string());
     }
-    put(&with(&path, "json"), &serde_json::to_vec_pretty(&made)?, existing)?;
+    let file = with(&path, "json");
+    subject.reads.spare(&file)?;
+    put(&file, &serde_json::to_vec_pretty(&made)?, existing)?;
     Ok(made)
 }
 
@@ -302,10 +313,10 @@ fn list(subject: &Subject, kinds: &[Kind], common: &Common) -> Result<ExitCode> 
     }
     let mut out = String::new();
     for k in &listed.kinds {
-        let places = if k.places == 0 { "recipe".into() } else { format!("{} places", k.places) };
+        let places = if k.places == 0 { "recipe".into() } else { counted(k.places, "place") };
         writeln!(out, "{:<15} {:<28} {places:>11}  {}", k.kind, k.name, k.ways.join(", "))?;
     }
-    writeln!(out, "{} nodes", subject.model.nodes().len())?;
+    writeln!(out, "{}", counted(subject.model.nodes().len(), "node"))?;
     print_text(&out)?;
     Ok(ExitCode::SUCCESS)
 }

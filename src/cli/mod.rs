@@ -18,10 +18,12 @@ mod output;
 mod page;
 mod policy;
 mod progress;
+mod reads;
 mod repair;
 mod replay;
 mod report;
 mod triage;
+mod unreadable;
 
 pub use args::{Cli, Command, Common};
 pub use case::CaseArgs;
@@ -40,6 +42,7 @@ pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 pub use report::ReportArgs;
+pub use unreadable::Unreadable;
 pub use triage::{CaseLine, KindCount, TriageArgs, TriageReport};
 
 use anyhow::{Result, bail};
@@ -102,6 +105,20 @@ pub fn failed(error: &anyhow::Error, common: &Common) -> ExitCode {
         eprintln!("error: {}", lines.join("\n  "));
     }
     ExitCode::from(FAILED)
+}
+
+/// Says what is wrong with a command line, or shows the help that it asks for: as JSON where that was asked for, as in [`failed`].
+pub fn misused(error: &clap::Error) -> ExitCode {
+    // Options are read no further than to the mistake.
+    let json = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_string();
+        let _ = print_json(&FailureReport { error: Failure { message, side: None, node: None, input: None } });
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

@@ -35,35 +35,39 @@ pub(super) fn print_text(text: &str) -> Result<()> {
     unless_closed(write())
 }
 
-/// Refuses outputs that would replace what is read, and folders that are not there: said before the work, not after it.
-pub(super) fn check_outputs<'a>(outputs: impl IntoIterator<Item = &'a Path>, inputs: &[&Path]) -> Result<()> {
-    let place = |p: &Path| p.canonicalize().ok();
-    let read: Vec<_> = inputs.iter().filter_map(|p| place(p)).collect();
-    let mut seen: Vec<&Path> = Vec::new();
-    for path in outputs {
-        if place(path).is_some_and(|p| read.contains(&p)) {
-            bail!("{}: is read by this very command, and is not replaced; name another file", path.display());
-        }
-        if seen.contains(&path) {
-            bail!("{}: is named for two outputs", path.display());
-        }
-        seen.push(path);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            bail!("{}: there is no folder {}; make it first", path.display(), folder.display());
-        }
+/// A number with what it counts.
+pub(super) fn counted(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The folder that a file lies in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Refuses a file in a folder that is not there.
+pub(super) fn check_folder(path: &Path) -> Result<()> {
+    let folder = folder(path);
+    if !folder.is_dir() {
+        bail!("{}: there is no folder {}; make it first", path.display(), folder.display());
+    }
+    Ok(())
+}
+
+/// Refuses a file that exists, where it is not to be replaced.
+pub(super) fn check_free(path: &Path, force: bool) -> Result<()> {
+    if path.exists() && !force {
+        bail!("{}: exists already; replace it with --force or name another file", path.display());
     }
     Ok(())
 }
 
 /// Writes a file so that it is there whole or not at all.
 pub(super) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<()> {
-    if path.exists() && !force {
-        bail!("{}: exists already; replace it with --force or name another file", path.display());
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    check_free(path, force)?;
+    check_folder(path)?;
     let write = || -> std::io::Result<()> {
-        let mut file = temporary(folder)?;
+        let mut file = temporary(folder(path))?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map(drop).map_err(|e| e.error)

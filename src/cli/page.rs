@@ -123,7 +123,8 @@ pub fn man(args: &ManArgs) -> Result<ExitCode> {
         command = sub.clone();
     }
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page)?;
+    let source = format!("fixcon {}", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command).source(source).render(&mut page)?;
     if args.command.as_deref() == Some("debug") {
         page.extend(crate::tui::commands::manual().into_bytes());
     }

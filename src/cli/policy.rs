@@ -30,10 +30,11 @@ pub struct PolicyArgs {
     /// Exact and local edits only: never the source's sub-graph
     #[arg(long)]
     pub safe_only: bool,
-    /// Where the target is quantised or in half precision: let the layers that matter compute as exactly as the source
+    /// Where the target is quantised or in half precision: let the layers that matter compute as exactly as the source. Check on the device as
+    /// well: 8-bit kernels of some processors (without VNNI) saturate, which is not in the model
     #[arg(long, conflicts_with = "safe_only")]
     pub raise_precision: bool,
-    /// Images by which one edit may make things worse [default: 0]
+    /// By how many the images that differ may become more with one edit: those it breaks, less those it mends [default: 0]
     #[arg(long, value_name = "N")]
     pub max_broken: Option<usize>,
     /// One image in so many only verifies and is never used to choose an edit (from 50 images on); 0 for none [default: 5, and 0 with --raise-precision]
@@ -63,6 +64,8 @@ impl PolicyArgs {
             broken: self.max_broken.or(file.max_broken).unwrap_or(default.broken),
             rounds: self.rounds.or(file.rounds).unwrap_or(default.rounds),
             unrelated: self.unrelated || file.unrelated,
+            // Where both speak, the file is the one that others have to look into.
+            name: self.policy.as_ref().filter(|_| self.categories.is_empty()).map_or("the flags".into(), |p| p.display().to_string()),
         };
         if policy.raise_precision && !policy.unsafe_edits {
             bail!("raising precision takes the source's nodes, which safe_only forbids: leave one of both out");

@@ -1,10 +1,12 @@
 //! `fixcon repair`: mends a target without a person, as far as a policy allows.
 
-use super::output::{check_outputs, write_file};
-use super::policy::PolicyArgs;
+use super::output::{check_free, write_file};
+use super::policy::{PolicyArgs, Terms};
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
+use super::reads::Reads;
+use super::{CaseArgs, Common, Unreadable, print_json, print_text, unreadable};
 use crate::audit::{By, Recorder};
+use crate::compare::LeftOut;
 use crate::localize::LocalizeOptions;
 use crate::model::{Existing, harmless};
 use crate::repair::{Job, JobOptions, Journal, Repaired, Unrecorded, paper, run as mend};
@@ -33,10 +35,10 @@ pub struct RepairArgs {
     /// The case.
     #[command(flatten)]
     pub case: CaseArgs,
-    /// Where the repaired model goes
+    /// Where the repaired model goes; nothing is written where no edit was accepted
     #[arg(long, short, value_name = "MODEL")]
     pub output: Option<PathBuf>,
-    /// Where the target's recipe goes as it should be: a `[preprocess]` table
+    /// Where the target's recipe goes as it should be, where it was wrong: a `[preprocess]` table
     #[arg(long, value_name = "FILE")]
     pub recipe_output: Option<PathBuf>,
     /// Where the audit log goes; the output's name with .fixcon.jsonl when absent
@@ -48,6 +50,12 @@ pub struct RepairArgs {
     /// Replace files that exist
     #[arg(long)]
     pub force: bool,
+    /// Write the model to --output also where no edit was accepted
+    #[arg(long, requires = "output")]
+    pub save_unchanged: bool,
+    /// What becomes of images that cannot be read.
+    #[command(flatten)]
+    pub unreadable: Unreadable,
     /// What may be accepted.
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -70,6 +78,10 @@ pub struct RepairReport {
     pub final_mismatches: usize,
     /// Images compared.
     pub of: usize,
+    /// Images whose labels differ at the end and did not at first.
+    pub broken: Vec<String>,
+    /// Images that cannot be read, with the reason: nothing is known of them.
+    pub left_out: Vec<LeftOut>,
     /// Of the images that only verified: those that differ at the end, of how many.
     pub held_back: (usize, usize),
     /// Images that agree, but by less than the target's lower precision moves their scores: another runtime may see another label.
@@ -78,13 +90,13 @@ pub struct RepairReport {
     pub accepted: Vec<AcceptedReport>,
     /// Suspects that no edit mends, or whose edit was not accepted.
     pub left: Vec<LeftReport>,
-    /// Where the repaired model is.
+    /// Where the repaired model is; absent where it was not written, as no edit was accepted.
     pub output: Option<String>,
     /// SHA-256 of it.
     pub sha256: Option<String>,
     /// Whether the target's recipe changed: the repaired model is right with the new one alone.
     pub recipe_changed: bool,
-    /// Where the new recipe is.
+    /// Where the new recipe is; absent where the target's recipe did not change.
     pub recipe_output: Option<String>,
     /// Where the log is.
     pub audit_log: Option<String>,
@@ -107,7 +119,7 @@ pub struct AcceptedReport {
     pub words: String,
     /// Exact and local.
     pub safe: bool,
-    /// Flips before and after.
+    /// Flips before and after; those of edits that were made together are of all of them.
     pub flips: (usize, usize),
 }
 
@@ -131,64 +143,92 @@ pub fn run(args: &RepairArgs, common: &Common) -> Result<ExitCode> {
         bail!("repair decides without a person: say --yes to accept what the policy allows, or decide yourself with fixcon debug");
     }
     let terms = args.policy.terms()?;
-    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let options = JobOptions { run: common.run_options(), localize: LocalizeOptions::default(), holdout: terms.holdout };
     let case = args.case.case()?;
     let log = args.audit_log.clone().or_else(|| args.output.as_ref().map(|o| o.with_extension("fixcon.jsonl")));
-    let file = args.case.path();
-    let read: Vec<&Path> = [
-        Some(&case.source),
-        Some(&case.target),
-        Some(&case.images),
-        case.labels.as_ref(),
-        case.truth.as_ref(),
-        file.as_ref(),
-        args.policy.policy.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .map(PathBuf::as_path)
-    .collect();
-    check_outputs([&args.output, &args.recipe_output, &log].into_iter().flatten().map(PathBuf::as_path), &read)?;
+    let reads = Reads::args(&args.case, &case).and(args.policy.policy.as_deref());
+    reads.check([&args.output, &args.recipe_output, &log].into_iter().flatten().map(PathBuf::as_path))?;
     let mut job = Job::open(case, options)?;
     // What exists and is not to be replaced is said before the work, not after it.
-    if let Some(path) = [&args.output, &args.recipe_output].into_iter().flatten().find(|p| !args.force && p.exists()) {
-        bail!("{}: exists already; replace it with --force or name another file", path.display());
+    for path in [&args.output, &args.recipe_output].into_iter().flatten() {
+        check_free(path, args.force)?;
     }
-    let mut recorder =
-        log.as_ref().map(|path| Recorder::create(path, &job, file.as_deref(), By::Policy(terms.name.clone()), existing)).transpose()?;
+    if let Some(output) = &args.output {
+        reads.spare_data(&job.original, output)?;
+    }
+    let begin = |path: &PathBuf| Recorder::create(path, &job, args.case.path().as_deref(), By::Policy(terms.name.clone()), existing(args));
+    let mut recorder = log.as_ref().map(begin).transpose()?;
+    let (repaired, written) = match mended(&mut job, &mut recorder, &terms, args, common) {
+        Ok(done) => done,
+        Err(why) => {
+            // That nothing is left behind is worth less than the reason.
+            let _ = recorder.map(Recorder::discard);
+            return Err(why);
+        }
+    };
+    let report = report(&job, &repaired, args, written, log.as_deref());
+    if common.json {
+        print_json(&report)?;
+    } else {
+        print_text(&text(&report, args))?;
+    }
+    Ok(args.unreadable.code(repaired.left == 0, report.left_out.len(), job.images.len()))
+}
+
+fn existing(args: &RepairArgs) -> Existing {
+    if args.force { Existing::Replace } else { Existing::Refuse }
+}
+
+/// Files that were written.
+#[derive(Debug, Default)]
+struct Written {
+    /// SHA-256 of the repaired model.
+    model: Option<String>,
+    recipe: bool,
+}
+
+/// Mends the target, and writes what came of it.
+fn mended(
+    job: &mut Job,
+    recorder: &mut Option<Recorder>,
+    terms: &Terms,
+    args: &RepairArgs,
+    common: &Common,
+) -> Result<(Repaired, Written)> {
     let repaired = {
         let bar = Bar::new(common);
         let mut unrecorded = Unrecorded::default();
-        let journal: &mut dyn Journal = match &mut recorder {
+        let journal: &mut dyn Journal = match recorder {
             Some(recorder) => recorder,
             None => &mut unrecorded,
         };
         match args.strategy {
-            Strategy::Fixcon => mend(&mut job, &terms.policy, journal, &bar)?,
-            Strategy::Paper => paper::run(&mut job, &terms.policy, Duration::from_secs(args.time_limit), journal, &bar)?,
+            Strategy::Fixcon => mend(job, &terms.policy, journal, &bar)?,
+            Strategy::Paper => paper::run(job, &terms.policy, Duration::from_secs(args.time_limit), journal, &bar)?,
         }
     };
-    let sha256 = match (&args.output, &mut recorder) {
-        (Some(path), Some(recorder)) => Some(recorder.save(&job, path, existing)?.model.sha256),
-        _ => None,
-    };
-    if let (Some(path), Some(recipe)) = (&args.recipe_output, &job.target_feed.recipe) {
-        write_file(path, format!("[preprocess]\n{}", recipe.to_toml()).as_bytes(), args.force)?;
+    let mut written = Written::default();
+    let changed = job.standing().next().is_some();
+    if let (Some(path), Some(recorder)) = (args.output.as_ref().filter(|_| changed || args.save_unchanged), &mut *recorder) {
+        written.model = Some(recorder.save(job, path, existing(args))?.model.sha256);
     }
-    if let Some(recorder) = &mut recorder {
+    if let (Some(path), Some(recipe)) = (&args.recipe_output, &job.target_feed.recipe)
+        && recipe_changed(job)
+    {
+        write_file(path, format!("[preprocess]\n{}", recipe.to_toml()).as_bytes(), args.force)?;
+        written.recipe = true;
+    }
+    if let Some(recorder) = recorder {
         recorder.close(Some(repaired.left))?;
     }
-    let report = report(&job, &repaired, args, sha256, log.as_deref());
-    if common.json {
-        print_json(&report)?;
-    } else {
-        print_text(&text(&report))?;
-    }
-    Ok(ExitCode::from(if repaired.left == 0 { SAME } else { DIFFERENT }))
+    Ok((repaired, written))
 }
 
-fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<String>, log: Option<&Path>) -> RepairReport {
+fn recipe_changed(job: &Job) -> bool {
+    job.target_feed.recipe != job.original_feed.recipe
+}
+
+fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, written: Written, log: Option<&Path>) -> RepairReport {
     let flips = job.flips();
     let held: Vec<usize> = (0..job.images.len()).filter(|i| job.is_held_back(*i)).collect();
     let accepted = job.standing().map(|a| AcceptedReport {
@@ -217,14 +257,16 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
         initial_mismatches: repaired.initial,
         final_mismatches: repaired.left,
         of: repaired.of,
+        broken: names(job, &repaired.broken),
+        left_out: job.left_out(),
         held_back: (held.iter().filter(|i| flips.contains(i)).count(), held.len()),
-        uncertain: job.uncertain().into_iter().filter_map(|i| job.images.items().get(i).map(|item| item.name.clone())).collect(),
+        uncertain: names(job, &job.uncertain()),
         accepted: accepted.collect(),
         left: left.collect(),
-        output: args.output.as_ref().map(|p| p.display().to_string()),
-        sha256,
-        recipe_changed: job.target_feed.recipe != job.original_feed.recipe,
-        recipe_output: args.recipe_output.as_ref().map(|p| p.display().to_string()),
+        output: args.output.as_ref().filter(|_| written.model.is_some()).map(|p| p.display().to_string()),
+        sha256: written.model,
+        recipe_changed: recipe_changed(job),
+        recipe_output: args.recipe_output.as_ref().filter(|_| written.recipe).map(|p| p.display().to_string()),
         audit_log: log.map(|p| p.display().to_string()),
         notes: job
             .notes
@@ -237,14 +279,34 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, sha256: Option<Stri
     }
 }
 
-fn text(r: &RepairReport) -> String {
+fn names(job: &Job, images: &[usize]) -> Vec<String> {
+    images.iter().filter_map(|i| Some(job.images.items().get(*i)?.name.clone())).collect()
+}
+
+fn text(r: &RepairReport, args: &RepairArgs) -> String {
     let mut out = format!("{} → {} of {} images have another label", r.initial_mismatches, r.final_mismatches, r.of);
     if r.held_back.1 > 0 {
-        out += &format!("; {} of {} that only verify", r.held_back.0, r.held_back.1);
+        out += &format!("; of {} that only verify, {} do", r.held_back.1, r.held_back.0);
     }
     out.push('\n');
-    for a in &r.accepted {
-        out += &format!("  ✓ {:<12} {}  {} → {}\n", a.kind, harmless(&a.words), a.flips.0, a.flips.1);
+    if !r.broken.is_empty() {
+        out += &format!("newly broken, they agreed at first: {}\n", few(&r.broken));
+    }
+    out += &unreadable::lines(&r.left_out, "");
+    let mut accepted = &r.accepted[..];
+    while let Some(first) = accepted.first() {
+        // What was made together has its figures together.
+        let (was, is) = first.flips;
+        let count = if was == is { 1 } else { accepted.iter().take_while(|a| a.flips == first.flips).count() };
+        let (together, rest) = accepted.split_at(count);
+        for a in together {
+            let arrow = if count == 1 { format!("  {was} → {is}") } else { String::new() };
+            out += &format!("  ✓ {:<12} {}{arrow}\n", a.kind, harmless(&a.words));
+        }
+        if count > 1 {
+            out += &format!("    {:<12} {was} → {is}\n", "together");
+        }
+        accepted = rest;
     }
     for l in &r.left {
         out += &format!("  ? {:<12} {}\n", l.kind.unwrap_or(l.category), harmless(&l.words));
@@ -252,18 +314,25 @@ fn text(r: &RepairReport) -> String {
             out += &format!("                 not mended: {}\n", harmless(why));
         }
     }
-    if let (Some(path), Some(sha256)) = (&r.output, &r.sha256) {
-        out += &format!("saved as {}   sha256 {}…\n", harmless(path), &sha256[..12.min(sha256.len())]);
+    match (&r.output, &r.sha256, &args.output) {
+        (Some(path), Some(sha256), _) => out += &format!("saved as {}   sha256 {}…\n", harmless(path), &sha256[..12.min(sha256.len())]),
+        (_, _, Some(path)) => {
+            let path = path.display().to_string();
+            out += &format!("no edit was accepted, so {} was not written (--save-unchanged writes it all the same)\n", harmless(&path));
+        }
+        (_, _, None) if !r.accepted.is_empty() => out += "not saved: --output FILE keeps the repaired model, and its log beside it\n",
+        _ => {}
     }
-    if r.output.is_none() && !r.accepted.is_empty() {
-        out += "not saved: --output FILE keeps the repaired model, and its log beside it\n";
-    }
-    match &r.recipe_output {
-        Some(path) => out += &format!("recipe {}: the target is right with this one alone\n", harmless(path)),
-        None if r.recipe_changed => {
+    match (&r.recipe_output, &args.recipe_output) {
+        (Some(path), _) => out += &format!("recipe {}: the target is right with this one alone\n", harmless(path)),
+        (None, Some(path)) => {
+            let path = path.display().to_string();
+            out += &format!("the target's recipe is as it was, so {} was not written\n", harmless(&path));
+        }
+        (None, None) if r.recipe_changed => {
             out += "the target's recipe changed: it is right with the new one alone, which --recipe-output FILE keeps\n"
         }
-        None => {}
+        (None, None) => {}
     }
     if let Some(log) = &r.audit_log {
         out += &format!("log {}\n", harmless(log));
@@ -272,4 +341,12 @@ fn text(r: &RepairReport) -> String {
         out += &format!("note: {}\n", harmless(note));
     }
     out
+}
+
+/// How many there are, and the names of the first few.
+fn few(names: &[String]) -> String {
+    const NAMED: usize = 5;
+    let shown: Vec<_> = names.iter().take(NAMED).map(|n| harmless(n)).collect();
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    format!("{} ({}{more})", names.len(), shown.join(", "))
 }

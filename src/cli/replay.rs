@@ -1,6 +1,8 @@
 //! `fixcon replay`: the saved model once more, from the log.
 
 use super::log::one_line;
+use super::output::check_free;
+use super::reads::Reads;
 use super::{Common, DIFFERENT, SAME, print_json, print_text};
 use crate::audit::{AuditError, Check, Replayed, replay};
 use crate::model::Existing;
@@ -22,7 +24,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
     pub target: Option<PathBuf>,
     /// Write the model here
-    #[arg(long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
+    #[arg(long, short, value_name = "MODEL", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Replace the output when it exists
     #[arg(long, requires = "output")]
@@ -79,6 +81,11 @@ pub struct Output {
 
 /// Runs `fixcon replay`: exit code 0 when every saved model was made again to the bit, 1 when one was not.
 pub fn run(args: &ReplayArgs, common: &Common) -> Result<ExitCode> {
+    let reads = args.target.iter().fold(Reads::log(&args.log), |reads, target| reads.and_model(target));
+    if let Some(path) = &args.output {
+        reads.check([path.as_path()])?;
+        check_free(path, args.force)?;
+    }
     let replayed = replay(&args.log, args.target.as_deref())?;
     if replayed.checks.is_empty() && args.output.is_none() {
         return Err(AuditError::NothingSaved { path: args.log.clone() }.into());
@@ -86,6 +93,7 @@ pub fn run(args: &ReplayArgs, common: &Common) -> Result<ExitCode> {
     let mut report = report(args, &replayed);
     match &args.output {
         Some(path) if report.same => {
+            reads.spare_data(&replayed.model, path)?;
             let existing = if args.force { Existing::Replace } else { Existing::Refuse };
             let sha256 = replayed.model.save(path, existing)?;
             report.output = Some(Output { path: path.display().to_string(), sha256 });

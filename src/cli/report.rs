@@ -1,6 +1,7 @@
 //! `fixcon report`: a session's log as a report. Nothing runs again.
 
-use super::output::{print_text, write_file};
+use super::output::{check_free, print_text, write_file};
+use super::reads::Reads;
 use super::{Common, DIFFERENT, SAME, print_json};
 use crate::model::harmless_json;
 use crate::report::{self, Report};
@@ -21,6 +22,9 @@ pub struct ReportArgs {
     /// The outcome in short, for a comment on a pull request (Markdown)
     #[arg(long)]
     pub brief: bool,
+    /// List every image that differs or did, not the first 50 alone (Markdown)
+    #[arg(long, conflicts_with = "brief")]
+    pub all_images: bool,
     /// Where the report goes; standard output when absent
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
@@ -51,15 +55,26 @@ pub fn run(args: &ReportArgs, common: &Common) -> Result<ExitCode> {
     if args.brief && format != Format::Markdown {
         anyhow::bail!("--brief is a form of the Markdown report; leave it out or give --format markdown");
     }
+    if let Some(path) = &args.output {
+        Reads::log(&args.log).check([path.as_path()])?;
+        check_free(path, args.force)?;
+    }
+    if args.all_images && format != Format::Markdown {
+        anyhow::bail!("--all-images is for the Markdown report; --format json has all of them");
+    }
     let report = Report::read(&args.log)?;
     let text = match format {
         Format::Markdown if args.brief => report::brief(&report),
+        Format::Markdown if args.all_images => report::markdown_of_all(&report),
         Format::Markdown => report::markdown(&report),
         Format::Html => report::html(&report)?,
         Format::Json => harmless_json(&serde_json::to_string_pretty(&report)?).into_owned() + "\n",
         Format::Junit => report::junit(&report)?,
         Format::Sarif => harmless_json(&report::sarif(&report)?).into_owned(),
     };
+    if let Some(problem) = &report.problem {
+        eprintln!("error: the log is not to be trusted from record {} on: {}", report.records + 1, crate::model::harmless(problem));
+    }
     match &args.output {
         Some(path) => {
             write_file(path, text.as_bytes(), args.force)?;

@@ -3,8 +3,8 @@
 //! Each case is localised by a process of its own, so that a model on which one gives up takes no other with it. What is known of a case is
 //! kept in a file as soon as it is known, so that a run that was ended goes on where it was.
 
-use super::output::print_text;
-use super::{Common, DIFFERENT, FAILED, SAME, print_json};
+use super::output::{counted, print_text};
+use super::{Common, DIFFERENT, FAILED, SAME, Unreadable, print_json};
 use crate::audit::file_sha256;
 use crate::dataset::Case;
 use crate::model::{harmless, harmless_json, regular};
@@ -45,6 +45,9 @@ pub struct TriageArgs {
     /// Seconds after which a case is given up
     #[arg(long, value_name = "SECONDS")]
     pub time_limit: Option<u64>,
+    /// What becomes of images that cannot be read.
+    #[command(flatten)]
+    pub unreadable: Unreadable,
 }
 
 /// What `fixcon triage --json` writes.
@@ -56,8 +59,14 @@ pub struct TriageReport {
     pub cases: Vec<CaseLine>,
     /// Cases by the kind of their worst suspect.
     pub kinds: Vec<KindCount>,
-    /// Cases with no difference and no suspect.
+    /// Cases with no difference and no suspect; where images cannot be read, on those that can.
     pub clean: usize,
+    /// Cases in which labels differ by precision: nothing is wrongly converted.
+    pub precision: usize,
+    /// Cases in which something is wrongly converted, or the target does not run.
+    pub faulty: usize,
+    /// Cases with images that cannot be read: nothing is known of these.
+    pub with_unreadable: usize,
     /// Cases that could not be looked into.
     pub failed: usize,
 }
@@ -67,12 +76,15 @@ pub struct TriageReport {
 pub struct CaseLine {
     /// Its file, below the folder.
     pub case: String,
-    /// `clean`, `faulty`, `unloadable` or `failed`.
+    /// `clean`, `precision` (labels differ, and nothing is wrongly converted), `faulty`, `unloadable` or `failed`.
     pub verdict: String,
     /// Images whose labels differ.
     pub flips: usize,
     /// Images compared.
     pub of: usize,
+    /// Images that cannot be read.
+    #[serde(default, skip_serializing_if = "none")]
+    pub unreadable: usize,
     /// How many suspects.
     pub suspects: usize,
     /// Kind of the worst suspect's fault, or its category.
@@ -88,6 +100,10 @@ pub struct CaseLine {
     pub digest: String,
 }
 
+fn none(n: &usize) -> bool {
+    *n == 0
+}
+
 /// How many cases have a kind of fault.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KindCount {
@@ -97,7 +113,7 @@ pub struct KindCount {
     pub cases: usize,
 }
 
-/// Runs `fixcon triage`: the exit code is that of the worst case.
+/// Runs `fixcon triage`: the exit code is that of the worst case. Labels that differ by precision are a difference, as everywhere.
 pub fn run(args: &TriageArgs, common: &Common) -> Result<ExitCode> {
     let cases = find(&args.folder)?;
     let path = args.state.clone().unwrap_or_else(|| args.folder.join("fixcon-triage.jsonl"));
@@ -158,13 +174,17 @@ pub fn run(args: &TriageArgs, common: &Common) -> Result<ExitCode> {
     } else {
         print_text(&summary(&report))?;
     }
-    let bad = report.cases.iter().any(|c| c.verdict != "clean" || c.flips > 0);
-    Ok(ExitCode::from(if report.failed > 0 {
-        FAILED
-    } else if bad {
-        DIFFERENT
-    } else {
-        SAME
+    let unknown = report.with_unreadable > 0 && !args.unreadable.skip_unreadable;
+    if unknown {
+        eprintln!(
+            "error: in {} images cannot be read: nothing is known of them; --skip-unreadable lets the others decide",
+            counted(report.with_unreadable, "case")
+        );
+    }
+    Ok(ExitCode::from(match () {
+        () if report.failed > 0 || unknown => FAILED,
+        () if report.clean < report.cases.len() => DIFFERENT,
+        () => SAME,
     }))
 }
 
@@ -284,6 +304,7 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
         verdict: "failed".into(),
         flips: 0,
         of: 0,
+        unreadable: 0,
         suspects: 0,
         kind: None,
         node: None,
@@ -302,16 +323,26 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
     let Some(verdict) = text(&out["verdict"]) else { return failed("localize said nothing".into()) };
     let number = |json: &Json| json.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let first = &out["suspects"][0];
+    let flips = number(&out["mismatches"]["count"]);
+    let unreadable = out["left_out"].as_array().map_or(0, Vec::len);
+    // What localize finds clean may give other labels all the same, where the target computes less exactly.
+    let precision = verdict == "clean" && flips > 0;
     CaseLine {
         case: name,
-        verdict,
-        flips: number(&out["mismatches"]["count"]),
+        verdict: if precision { "precision".into() } else { verdict },
+        flips,
         of: number(&out["mismatches"]["of"]),
+        unreadable,
         suspects: out["suspects"].as_array().map_or(0, Vec::len),
         kind: text(&first["kind"]).or_else(|| text(&first["category"])),
         node: text(&first["target_nodes"][0]).or_else(|| text(&first["target_tensors"][0])),
-        words: text(&first["words"]).unwrap_or_default(),
-        digest,
+        words: match text(&first["words"]) {
+            Some(words) => words,
+            None if precision => "labels differ by precision: nothing is wrongly converted".into(),
+            None => String::new(),
+        },
+        // What could not be read may be readable by the next time.
+        digest: if unreadable > 0 { String::new() } else { digest },
     }
 }
 
@@ -370,10 +401,14 @@ fn report(args: &TriageArgs, cases: Vec<CaseLine>) -> TriageReport {
     }
     let mut kinds: Vec<KindCount> = by_kind.into_iter().map(|(kind, cases)| KindCount { kind, cases }).collect();
     kinds.sort_by_key(|k| std::cmp::Reverse(k.cases));
+    let count = |verdicts: &[&str]| cases.iter().filter(|c| verdicts.contains(&c.verdict.as_str())).count();
     TriageReport {
         folder: args.folder.display().to_string(),
-        clean: cases.iter().filter(|c| c.verdict == "clean" && c.flips == 0).count(),
-        failed: cases.iter().filter(|c| c.verdict == "failed").count(),
+        clean: count(&["clean"]),
+        precision: count(&["precision"]),
+        faulty: count(&["faulty", "unloadable"]),
+        failed: count(&["failed"]),
+        with_unreadable: cases.iter().filter(|c| c.unreadable > 0).count(),
         kinds,
         cases,
     }
@@ -382,25 +417,47 @@ fn report(args: &TriageArgs, cases: Vec<CaseLine>) -> TriageReport {
 /// A case in one line.
 fn text(c: &CaseLine) -> String {
     let sign = match c.verdict.as_str() {
-        "clean" if c.flips == 0 => "=",
         "failed" => "!",
+        "clean" if c.unreadable > 0 => "?",
+        "clean" => "=",
+        "precision" => "~",
         _ => "✗",
     };
     let name = c.case.strip_suffix("case.toml").map_or(c.case.as_str(), |n| n.trim_end_matches(['/', '\\']));
     let name = if name.is_empty() { c.case.as_str() } else { name };
-    let flips = if c.verdict == "failed" { "-".into() } else { format!("{}/{}", c.flips, c.of) };
-    let kind = c.kind.as_deref().unwrap_or(if c.verdict == "failed" { "failed" } else { "-" });
+    let flips = match c.verdict.as_str() {
+        "failed" => "-".into(),
+        "unloadable" => "no run".into(),
+        _ => format!("{}/{}", c.flips, c.of),
+    };
+    let kind = c.kind.as_deref().unwrap_or(match c.verdict.as_str() {
+        "clean" => "-",
+        verdict => verdict,
+    });
+    let unread = match (c.unreadable, c.words.is_empty()) {
+        (0, _) => String::new(),
+        (n, nothing) => format!("{}{} cannot be read", if nothing { "" } else { "; " }, counted(n, "image")),
+    };
     let more = if c.suspects > 1 { format!(" (+{})", c.suspects - 1) } else { String::new() };
     let place = c.node.as_ref().map(|n| format!("{}: ", harmless(n))).unwrap_or_default();
-    format!("{sign} {flips:>9}  {:<14} {:<28} {place}{}\n", format!("{kind}{more}"), harmless(name), harmless(&c.words))
+    format!("{sign} {flips:>9}  {:<14} {:<28} {place}{}{unread}\n", format!("{kind}{more}"), harmless(name), harmless(&c.words))
         .trim_end()
         .to_string()
         + "\n"
 }
 
 fn summary(r: &TriageReport) -> String {
-    let faulty = r.cases.len() - r.clean - r.failed;
-    let mut out = format!("\n{} cases: {} clean, {faulty} faulty, {} failed\n", r.cases.len(), r.clean, r.failed);
+    let mut out = format!(
+        "\n{}: {} clean, {} with other labels by precision alone, {} faulty, {} failed\n",
+        counted(r.cases.len(), "case"),
+        r.clean,
+        r.precision,
+        r.faulty,
+        r.failed
+    );
+    if r.with_unreadable > 0 {
+        out += &format!("{} with images that cannot be read\n", counted(r.with_unreadable, "case"));
+    }
     for k in &r.kinds {
         out += &format!("  {:>4}  {}\n", k.cases, k.kind);
     }

@@ -233,7 +233,8 @@ fn remarks(comparison: &Comparison, found: &[(ImageFinding, Judged)]) -> Vec<Str
     }
     let ties = found.iter().filter(|(f, _)| f.mismatch && f.near_tie).count();
     if ties > 0 {
-        notes.push(format!("{ties} of the flips are near-ties: the source itself sees both labels as nearly equal"));
+        let are = if ties == 1 { "is a near-tie" } else { "are near-ties" };
+        notes.push(format!("{ties} of the flips {are}: the source itself sees both labels as nearly equal"));
     }
     notes
 }

@@ -63,6 +63,30 @@ impl Declared {
         dims[place]
     }
 
+    /// How to say another size than that of a preset, where images of another size would fit.
+    fn size_hint(&self, shape: &[usize]) -> String {
+        let channels = |layout| if layout == AxisOrder::Nchw { shape.get(1) } else { shape.get(3) };
+        let fits = |now: &AxisOrder, then: &AxisOrder| {
+            let declared = self.image_axis(*then, 1);
+            shape.len() == 4 && matches!(channels(*now), Some(1 | 3)) && declared.is_some_and(|c| channels(*now) == Some(&c))
+        };
+        let layouts = [AxisOrder::Nchw, AxisOrder::Nhwc];
+        let pairs = layouts.iter().flat_map(|now| layouts.iter().map(move |then| (now, then)));
+        let Some((now, then)) = pairs.into_iter().filter(|(now, then)| fits(now, then)).min_by_key(|(now, then)| now != then) else {
+            return String::new();
+        };
+        let Some((height, width)) = self.image_axis(*then, 2).zip(self.image_axis(*then, 3)) else { return String::new() };
+        let layout = match (now == then, then) {
+            (true, _) => "",
+            (false, AxisOrder::Nchw) => " and layout = \"nchw\"",
+            (false, AxisOrder::Nhwc) => " and layout = \"nhwc\"",
+        };
+        format!(
+            " (recipe: size = [{height}, {width}]{layout}; no flag says it: write a case file with these keys beside preset = \"NAME\" \
+             under [source.preprocess], and give it in the place of --preset)"
+        )
+    }
+
     /// Whether the tensor of one image may be given here, as strictly as onnxruntime sees it. A fixed batch is filled by repeating.
     ///
     /// # Errors
@@ -84,9 +108,9 @@ impl Declared {
         }
         let turned = |perm: [usize; 4]| shape.len() == 4 && fits(&perm.map(|p| shape[p]));
         let hint = match () {
-            () if turned([0, 3, 1, 2]) => " (recipe: layout = \"nchw\")",
-            () if turned([0, 2, 3, 1]) => " (recipe: layout = \"nhwc\")",
-            () => "",
+            () if turned([0, 3, 1, 2]) => " (recipe: layout = \"nchw\")".into(),
+            () if turned([0, 2, 3, 1]) => " (recipe: layout = \"nhwc\")".into(),
+            () => self.size_hint(shape),
         };
         bad(format!("is declared {}, the images become {shape:?}{hint}", self.shape_words()))
     }
@@ -158,10 +182,10 @@ impl Feed {
         Ok(match (own, theirs) {
             (Some(own), Some(theirs)) if own.preset.is_none() => {
                 let like = Self::like(model, theirs).recipe.unwrap_or_else(|| theirs.clone());
-                let (recipe, left) = completed(own, like)?;
-                let note =
-                    format!("the target's recipe does not say {}: taken from the source's recipe and the target's input", left.join(", "));
-                (Self::new(model, Some(recipe)), (!left.is_empty()).then_some(note))
+                let Completed { recipe, matters, turned } = completed(own.clone(), like)?;
+                let feed = Self::new(model, Some(recipe));
+                let note = matters.then(|| taken_over(&own, feed.recipe.as_ref(), turned));
+                (feed, note)
             }
             (Some(own), _) => (Self::new(model, Some(own.resolve()?)), None),
             (None, Some(theirs)) => (Self::like(model, theirs), None),
@@ -193,8 +217,31 @@ impl Sides {
     }
 }
 
-/// A recipe whose missing keys are those of another one; which of them are not what they would be otherwise.
-fn completed(own: RecipeKeys, like: Recipe) -> Result<(Recipe, Vec<&'static str>), DatasetError> {
+/// What a recipe takes over that does not say everything itself, in words: every key that it does not have, as it is used.
+fn taken_over(own: &RecipeKeys, used: Option<&Recipe>, turned: bool) -> String {
+    let own = toml::to_string(own).unwrap_or_default();
+    let said = |key: &str| own.lines().any(|line| line.split_once(" = ").is_some_and(|(k, _)| k == key));
+    let text = used.map(Recipe::to_toml).unwrap_or_default();
+    let (keys, lines): (Vec<&str>, Vec<&str>) =
+        text.lines().filter_map(|line| Some((line.split_once(" = ")?.0, line))).filter(|(key, _)| !said(key)).unzip();
+    let turned = if turned { "; mean and std are the source's in the order of the target's channels" } else { "" };
+    format!(
+        "the target's recipe does not say {}: taken from the source's recipe and the target's input are {}{turned}",
+        keys.join(", "),
+        lines.join(", ")
+    )
+}
+
+/// A recipe whose missing keys are those of another one.
+struct Completed {
+    recipe: Recipe,
+    /// Whether any of them is not what it would be otherwise.
+    matters: bool,
+    /// Whether values of the other one stand in another order, as its channels do.
+    turned: bool,
+}
+
+fn completed(own: RecipeKeys, like: Recipe) -> Result<Completed, DatasetError> {
     let channels = own.channels.unwrap_or(like.channels);
     // One value a channel, in the order of the channels.
     let each = |values: &[f64]| match (like.channels, channels) {
@@ -219,16 +266,8 @@ fn completed(own: RecipeKeys, like: Recipe) -> Result<(Recipe, Vec<&'static str>
     };
     let alone = RecipeKeys { channels: Some(channels), ..own.clone() }.resolve()?;
     let recipe = own.clone().over(below).resolve()?;
-    let left = [
-        ("resize", alone.resize != recipe.resize),
-        ("filter", alone.filter != recipe.filter),
-        ("channels", own.channels.is_none() && channels != Channels::Rgb),
-        ("alpha", alone.alpha != recipe.alpha),
-        ("scale", alone.scale.to_bits() != recipe.scale.to_bits()),
-        ("mean", alone.mean != recipe.mean),
-        ("std", alone.std != recipe.std),
-        ("layout", alone.layout != recipe.layout),
-        ("dtype", alone.dtype != recipe.dtype),
-    ];
-    Ok((recipe, left.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()))
+    let matters = Recipe { size: recipe.size, resize_to: recipe.resize_to, ..alone } != recipe || own.channels.is_none() && channels != Channels::Rgb;
+    let uneven = |own: &Option<_>, values: &[f64]| own.is_none() && values.first() != values.last();
+    let turned = like.channels != channels && (uneven(&own.mean, &recipe.mean) || uneven(&own.std, &recipe.std));
+    Ok(Completed { recipe, matters, turned })
 }

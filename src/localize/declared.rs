@@ -187,6 +187,7 @@ fn suspect(
     let mut evidence: Vec<String> = why.iter().map(|why| format!("as declared: {why}")).collect();
     evidence.push(match after {
         0 => "declared so it runs".into(),
+        1 => format!("declared so it fails at 1 place, not {before}"),
         n => format!("declared so it fails at {n} places, not {before}"),
     });
     Suspect {

@@ -345,6 +345,13 @@ impl Model {
         &self.proto
     }
 
+    /// Name and version of the program that wrote it, as far as it says them.
+    pub fn producer(&self) -> String {
+        // Some converters write Python's word for a version that there is not.
+        let version = Some(self.proto.producer_version()).filter(|v| *v != "None").unwrap_or_default();
+        [self.proto.producer_name(), version].join(" ").trim().trim_end_matches(" None").to_string()
+    }
+
     /// The main graph.
     pub fn graph(&self) -> &Graph {
         &self.graph

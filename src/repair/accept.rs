@@ -31,6 +31,14 @@ pub(super) fn mend(
     let proposals = job.proposals(findings);
     let best = |suspect| proposals.iter().find(|p: &&Proposal| p.suspect == suspect && policy.allows(p)).cloned();
     let best: Vec<Proposal> = (0..findings.suspects.len()).filter_map(best).collect();
+    // Where the policy allows none of a suspect's edits, the first says why.
+    let forbidden = |suspect| {
+        let mut theirs = proposals.iter().filter(|p| p.suspect == suspect).peekable();
+        let first = (*theirs.peek()?).clone();
+        let why = policy.forbids(&first)?;
+        theirs.all(|p| !policy.allows(p)).then_some((first, why))
+    };
+    let forbidden: Vec<(Proposal, String)> = (0..findings.suspects.len()).filter_map(forbidden).collect();
     let accepted = together(job, &best, best.len() > MANY, journal, watch)?;
     if accepted > 0 {
         return Ok(Mended { accepted, refused: Vec::new() });
@@ -42,7 +50,7 @@ pub(super) fn mend(
     let waiting = if turns.accepted > 0 { turns.one_by_one(waiting.into_iter().map(|(p, _)| p).collect())? } else { waiting };
     let accepted = turns.accepted;
     let mut refused = Vec::new();
-    for (proposal, why) in waiting {
+    for (proposal, why) in waiting.into_iter().chain(forbidden) {
         if watch.cancelled() {
             break;
         }

@@ -16,24 +16,38 @@ pub struct Policy {
     pub unsafe_edits: bool,
     /// Whether layers of a quantised or half-precision target may be raised to the source's precision.
     pub raise_precision: bool,
-    /// How many more images an edit may break than it mends.
+    /// By how many the images that differ may become more with one edit: those it breaks, less those it mends.
     pub broken: usize,
     /// Rounds of looking and mending.
     pub rounds: usize,
     /// Whether to go on where the two models do not look like the same network.
     pub unrelated: bool,
+    /// What it is called where it forbids something: its file, or the flags.
+    pub name: String,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { categories: HashSet::new(), unsafe_edits: true, raise_precision: false, broken: 0, rounds: 8, unrelated: false }
+        Self { categories: HashSet::new(), unsafe_edits: true, raise_precision: false, broken: 0, rounds: 8, unrelated: false, name: "the policy".into() }
     }
 }
 
 impl Policy {
     /// Whether a proposal may be accepted at all.
     pub fn allows(&self, proposal: &Proposal) -> bool {
-        (self.categories.is_empty() || self.categories.contains(&proposal.kind.category())) && (proposal.safe || self.unsafe_edits)
+        self.forbids(proposal).is_none()
+    }
+
+    /// Why a proposal may not be accepted.
+    pub fn forbids(&self, proposal: &Proposal) -> Option<String> {
+        let category = proposal.kind.category();
+        if !self.categories.is_empty() && !self.categories.contains(&category) {
+            let mut allowed: Vec<&str> = self.categories.iter().map(|c| c.id()).collect();
+            allowed.sort_unstable();
+            return Some(format!("not allowed by {}: it is of category {}, allowed are {}", self.name, category.id(), allowed.join(", ")));
+        }
+        let forbidden = !proposal.safe && !self.unsafe_edits;
+        forbidden.then(|| format!("not allowed by {}: only exact and local edits are, and this one takes the source's nodes", self.name))
     }
 }
 
@@ -57,12 +71,23 @@ pub struct Repaired {
     pub initial: usize,
     /// Flips at the end.
     pub left: usize,
+    /// Images that flip at the end and agreed at first.
+    pub broken: Vec<usize>,
     /// Images that can be compared.
     pub of: usize,
     /// Rounds.
     pub rounds: Vec<Round>,
     /// Remarks.
     pub notes: Vec<String>,
+}
+
+impl Repaired {
+    /// What came of a job whose images of this list flipped at first.
+    pub(super) fn of(job: &Job, first: &[usize], rounds: Vec<Round>, notes: Vec<String>) -> Self {
+        let flips = job.flips();
+        let broken = flips.iter().copied().filter(|i| !first.contains(i)).collect();
+        Self { initial: first.len(), left: flips.len(), broken, of: job.count(), rounds, notes }
+    }
 }
 
 /// Looks and mends until nothing is found or nothing helps.
@@ -72,7 +97,7 @@ pub struct Repaired {
 pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Repaired, RepairError> {
     job.evaluate_keeping(watch)?;
     journal.evaluated(job).map_err(RepairError::Journal)?;
-    let initial = job.flips().len();
+    let first = job.flips();
     let mut rounds = Vec::new();
     for _ in 0..policy.rounds {
         if watch.cancelled() {
@@ -110,5 +135,5 @@ pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dy
             uncertain.iter().take(3).map(name).collect::<Vec<_>>().join(", ")
         ));
     }
-    Ok(Repaired { initial, left: job.flips().len(), of: job.count(), rounds, notes })
+    Ok(Repaired::of(job, &first, rounds, notes))
 }

@@ -5,7 +5,7 @@ use super::checkpoint::Checkpoints;
 use super::evaluate::{Evaluation, Labelling, Ready};
 use super::kinship::Kinship;
 use crate::align::Precision;
-use crate::compare::Comparison;
+use crate::compare::{Comparison, LeftOut};
 use crate::dataset::{Case, Feed, ImageSet, Recipe, Sides};
 use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Remedy, Subject, copy_keys, localize, recipe_keys};
 use crate::model::{Edit, Model, NodeId, Severity, check};
@@ -277,6 +277,20 @@ impl Job {
     pub fn uncertain(&self) -> Vec<usize> {
         let less = Precision::of(&self.target) > Precision::of(&self.source);
         if less { self.target_labels.uncertain(&self.source_labels, self.offset()) } else { Vec::new() }
+    }
+
+    /// Images that cannot be read, with the reason, once both models have run: nothing is known of them.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let label = |of: &Evaluation, i: usize| of.labels.get(i).copied().flatten();
+        let unknown = |i: &usize| {
+            let runs = self.target_labels.failure.is_none();
+            label(&self.source_labels, *i).is_none() || (runs && label(&self.target_labels, *i).is_none())
+        };
+        let why = |i: usize| {
+            let why = self.images.inputs(i, &[&self.source_feed, &self.target_feed]).err()?;
+            Some(LeftOut { image: self.images.items()[i].name.clone(), why: why.to_string() })
+        };
+        (0..self.images.len()).filter(unknown).filter_map(why).collect()
     }
 
     /// How many images can be compared.

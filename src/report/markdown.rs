@@ -62,10 +62,19 @@ pub fn brief(report: &Report) -> String {
     out
 }
 
-/// The whole report.
+/// The whole report, with the first images of many.
 pub fn markdown(report: &Report) -> String {
+    whole(report, IMAGES)
+}
+
+/// The whole report, with every image.
+pub fn markdown_of_all(report: &Report) -> String {
+    whole(report, usize::MAX)
+}
+
+fn whole(report: &Report, most: usize) -> String {
     let mut out = String::new();
-    let _ = write_whole(&mut out, report);
+    let _ = write_whole(&mut out, report, most);
     out
 }
 
@@ -81,6 +90,16 @@ fn write_brief(out: &mut String, r: &Report) -> Result {
     writeln!(out, "### fixcon: {} {}\n", sign(r), r.headline())?;
     distrust(out, r)?;
     writeln!(out, "{} against {}\n", code(file(&r.target.path)), code(file(&r.source.path)))?;
+    let broken: Vec<&str> = r.images.iter().filter(|i| i.broken && i.differs).map(|i| i.image.as_str()).collect();
+    if !broken.is_empty() {
+        let named: Vec<String> = broken.iter().take(NODES).map(|name| code(name)).collect();
+        let more = if broken.len() > NODES { format!(" and {} more", broken.len() - NODES) } else { String::new() };
+        writeln!(out, "Newly broken, they agreed at first: {} ({}{more})\n", broken.len(), named.join(", "))?;
+    }
+    let unreadable = r.evaluations.last().map_or(0, |e| e.unreadable.len());
+    if unreadable > 0 {
+        writeln!(out, "Images that cannot be read, of which nothing is known: {unreadable}\n")?;
+    }
     let shown: Vec<&EditLine> = r.edits.iter().filter(|e| e.standing != Standing::Open).collect();
     if !shown.is_empty() {
         writeln!(out, "| | kind | what | where | flips |\n|---|---|---|---|---|")?;
@@ -102,7 +121,7 @@ fn write_brief(out: &mut String, r: &Report) -> Result {
     writeln!(out, "<sub>From {}, {} records, last hash {}</sub>", code(&r.log), r.records, code(short(&r.hash)))
 }
 
-fn write_whole(out: &mut String, r: &Report) -> Result {
+fn write_whole(out: &mut String, r: &Report, most: usize) -> Result {
     writeln!(out, "# fixcon: {}\n", r.headline())?;
     distrust(out, r)?;
     writeln!(out, "| | |\n|---|---|")?;
@@ -117,7 +136,7 @@ fn write_whole(out: &mut String, r: &Report) -> Result {
     match &r.saved {
         Some(s) => {
             let stale = if s.stale { ", without the last changes" } else { "" };
-            writeln!(out, "| repaired | {}, {} edits{stale}, SHA-256 {} |", code(&s.path), s.edits, code(&s.sha256))?;
+            writeln!(out, "| repaired | {}, {}{stale}, SHA-256 {} |", code(&s.path), edits_of(s.edits), code(&s.sha256))?;
         }
         None => writeln!(out, "| repaired | not saved |")?,
     }
@@ -127,7 +146,7 @@ fn write_whole(out: &mut String, r: &Report) -> Result {
     layers(out, r)?;
     edits(out, r)?;
     suspects(out, r)?;
-    images(out, r)?;
+    images(out, r, most)?;
     if let (Some(before), Some(after)) = (&r.recipe_before, &r.recipe_after)
         && before != after
     {
@@ -137,6 +156,10 @@ fn write_whole(out: &mut String, r: &Report) -> Result {
         writeln!(out, "> Not shown: {}\n", plain(missing))?;
     }
     Ok(())
+}
+
+fn edits_of(n: usize) -> String {
+    if n == 1 { "1 edit".into() } else { format!("{n} edits") }
 }
 
 fn distrust(out: &mut String, r: &Report) -> Result {
@@ -166,10 +189,11 @@ fn layers(out: &mut String, r: &Report) -> Result {
         writeln!(out, "at the end  {}", strip::line(&strip::bars(&last.regions), 100))?;
     }
     writeln!(out, "```\n")?;
-    for note in seen.last().into_iter().flat_map(|l| &l.notes) {
+    let notes = &seen.last().unwrap_or(first).notes;
+    for note in notes {
         writeln!(out, "- {}", plain(note))?;
     }
-    writeln!(out)
+    if notes.is_empty() { Ok(()) } else { writeln!(out) }
 }
 
 fn edits(out: &mut String, r: &Report) -> Result {
@@ -223,18 +247,18 @@ fn suspects(out: &mut String, r: &Report) -> Result {
     writeln!(out)
 }
 
-fn images(out: &mut String, r: &Report) -> Result {
+fn images(out: &mut String, r: &Report, most: usize) -> Result {
     if r.images.is_empty() {
         return Ok(());
     }
     writeln!(out, "## Images\n\n| | image | source | target at first | at the end |\n|---|---|---|---|---|")?;
-    for i in r.images.iter().take(IMAGES) {
+    for i in r.images.iter().take(most) {
         let sign = if i.differs { "\u{2717}" } else { "\u{2713}" };
         let now = i.now.as_deref().map_or_else(|| "agrees".to_string(), plain);
         writeln!(out, "| {sign} | {} | {} | {} | {now} |", code(&i.image), plain(&i.source), plain(&i.target))?;
     }
-    if r.images.len() > IMAGES {
-        writeln!(out, "\nand {} more", r.images.len() - IMAGES)?;
+    if r.images.len() > most {
+        writeln!(out, "\nand {} more (`--all-images` lists all)", r.images.len() - most)?;
     }
     writeln!(out)
 }

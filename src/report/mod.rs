@@ -21,7 +21,7 @@ pub use facts::{
 pub use html::html;
 pub use junit::junit;
 pub use known::{KnownBug, known_bugs, known_of};
-pub use markdown::{brief, markdown};
+pub use markdown::{brief, markdown, markdown_of_all};
 pub(crate) use markdown::{code, plain};
 pub use reproducer::{Reproducer, ReproducerError, Shown, TestSet, reproduce};
 pub use sarif::sarif;

@@ -10,6 +10,9 @@ use serde_sarif::sarif::{
 };
 use std::collections::BTreeMap;
 
+/// Rule of a log that is not to be trusted.
+const LOG: &str = "AUDIT-LOG";
+
 /// The report as SARIF. A suspect that is left fails, a mended one passes.
 ///
 /// # Errors
@@ -20,12 +23,33 @@ pub fn sarif(report: &Report) -> Result<String, ReportError> {
     ids.sort_unstable();
     ids.dedup();
     let version = env!("CARGO_PKG_VERSION");
-    let driver =
-        ToolComponent::builder().name("fixcon").version(version).rules(ids.iter().filter_map(|id| descriptor(id)).collect::<Vec<_>>());
-    let results: Vec<Finding> = suspects.iter().map(|s| finding(report, s, &ids)).collect();
+    let mut rules: Vec<ReportingDescriptor> = ids.iter().filter_map(|id| descriptor(id)).collect();
+    rules.extend(report.problem.is_some().then(|| {
+        let base = ReportingDescriptor::builder().id(LOG).short_description(text("audit log not to be trusted"));
+        base.full_description(text("A record of the audit log was changed, moved or taken away, so that what comes behind it proves nothing."))
+            .build()
+    }));
+    let driver = ToolComponent::builder().name("fixcon").version(version).rules(rules);
+    let mut results: Vec<Finding> = suspects.iter().map(|s| finding(report, s, &ids)).collect();
+    results.extend(report.problem.as_ref().map(|problem| distrust(report, problem)));
     let run = Run::builder().tool(Tool::builder().driver(driver.build()).build()).results(results).build();
     let sarif = Sarif::builder().schema(SCHEMA_URL).version("2.1.0").runs(vec![run]).build();
     serde_json::to_string_pretty(&sarif).map(|s| s + "\n").map_err(|e| ReportError::Format(e.to_string()))
+}
+
+/// A log that is not to be trusted to its end.
+fn distrust(report: &Report, problem: &str) -> Finding {
+    let artifact = ArtifactLocation::builder().uri(uri(&report.log)).build();
+    let region = Region::builder().start_line(report.records as i64 + 1).build();
+    let physical = PhysicalLocation::builder().artifact_location(artifact).region(region).build();
+    let words = format!("the log is not to be trusted from record {} on: {}", report.records + 1, harmless(problem));
+    Finding::builder()
+        .rule_id(LOG)
+        .kind(ResultKind::Fail)
+        .level(ResultLevel::Error)
+        .message(Message::builder().text(words).build())
+        .locations(vec![Location::builder().physical_location(physical).build()])
+        .build()
 }
 
 /// The kind; where none was found the category, which has two letters.

@@ -65,7 +65,7 @@ fn completions_and_manual_pages_are_made() {
     let (code, out, _) = run(&["man"]);
     assert!(code == 0 && out.contains(".TH fixcon"), "{out}");
     let (code, out, _) = run(&["man", "check"]);
-    assert!(code == 0 && out.contains("label\\-offset"), "{out}");
+    assert!(code == 0 && out.contains("label\\-offset") && !out.contains("\"check \""), "{out}");
 }
 
 #[test]
@@ -88,6 +88,15 @@ fn failures_are_json_when_that_is_asked_for() {
     let (code, out) = json(&["inspect", "tests/data/pillow.npz"]);
     assert_eq!(code, 2);
     assert!(out["error"]["message"].as_str().unwrap().contains("pillow.npz"), "{out}");
+    // So are those of the command line itself.
+    for wrong in [&["check", "--imagse", "x"][..], &["report"], &["chek"]] {
+        let (code, out) = json(wrong);
+        assert!(code == 2 && out["error"]["message"].as_str().is_some_and(|m| !m.is_empty()), "{out}");
+        let (code, out, err) = run(wrong);
+        assert!(code == 2 && out.is_empty() && err.starts_with("error: "), "{err}");
+    }
+    let (code, out, _) = run(&["check", "--json", "--help"]);
+    assert!(code == 0 && out.contains("Usage: fixcon check"), "{out}");
 }
 
 /// A check of so many images that it can be ended from outside before it is done.

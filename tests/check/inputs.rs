@@ -211,8 +211,29 @@ fn a_recipe_in_part_is_completed_from_the_source() {
         let (code, out) = json(&["check", &case_file(dir.path(), &text)]);
         assert_eq!(code, flips, "{table}: {out}");
         let notes = out["notes"].to_string();
-        assert_eq!(notes.contains("does not say channels, mean, layout"), noted, "{notes}");
+        assert_eq!(notes.contains("does not say resize, size"), noted, "{notes}");
         assert_eq!(notes.contains("taken from the source's recipe"), noted, "{notes}");
+        // With all that is used in its place.
+        for used in ["resize = ", "channels = ", "mean = [", "std = [", "layout = \\\"nhwc\\\"", "dtype = "] {
+            assert_eq!(notes.contains(used), noted, "{used}: {notes}");
+        }
+    }
+    // Channels in another order turn the source's mean round, and that is said.
+    let turned = ["[source.preprocess]", "mean = [1.0, 2.0, 3.0]", "[target.preprocess]", "channels = \"bgr\""].join("\n");
+    let text = format!("{turned}\n[images]\npath = {:?}\n", base.join("images/probe"));
+    let target = base.join("models/mobilenet.onnx").display().to_string();
+    let (_, out) = json(&["check", &case_file(dir.path(), &text), "--source", &target, "--target", &target]);
+    let notes = out["notes"].to_string();
+    assert!(notes.contains("mean = [3.0, 2.0, 1.0]") && notes.contains("in the order of the target's channels"), "{out}");
+}
+
+#[test]
+fn a_preset_of_another_size_than_the_input_is_told_the_way_out() {
+    let (model, images) = ("sample_models/models/mobilenet.onnx", "sample_models/images/probe");
+    let (code, _, err) = run(&["check", "--source", model, "--target", model, "--images", images, "--preset", "torchvision-imagenet"]);
+    assert_eq!(code, 2);
+    for word in ["size = [32, 32]", "layout = \"nhwc\"", "case file", "[source.preprocess]"] {
+        assert!(err.contains(word), "{word}: {err}");
     }
 }
 

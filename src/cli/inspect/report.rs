@@ -127,7 +127,7 @@ impl InspectReport {
         Self {
             file: model.path().map(|p| p.display().to_string()).unwrap_or_default(),
             ir_version: proto.ir_version(),
-            producer: [proto.producer_name(), proto.producer_version()].join(" ").trim().to_string(),
+            producer: model.producer(),
             opsets: proto.opset_import.iter().map(|o| Opset { domain: domain(o.domain()), version: o.version() }).collect(),
             inputs: model.inputs().map(declaration).collect(),
             outputs: model.outputs().map(declaration).collect(),

@@ -2,23 +2,11 @@
 
 use super::node::{NodeReport, Port};
 use super::report::{Declaration, InspectReport};
-use crate::model::{Severity, harmless};
+use crate::model::{Severity, harmless, size};
 use std::fmt::Write;
 
 /// Problems and metadata entries that are listed.
 const LISTED: usize = 20;
-
-/// A number of bytes as people read it.
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["bytes", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
 
 /// A figure with as many digits as count.
 fn figure(v: f64) -> String {

@@ -6,7 +6,7 @@ mod text;
 pub use report::{LocalizeReport, report};
 
 use super::progress::Bar;
-use super::{CaseArgs, Common, DIFFERENT, SAME, print_json, print_text};
+use super::{CaseArgs, Common, Unreadable, print_json, print_text, unreadable};
 use crate::align::Hints;
 use crate::localize::{LocalizeOptions, Outcome, Ranking};
 use crate::repair::{Job, JobOptions};
@@ -42,6 +42,9 @@ pub struct LocalizeArgs {
     /// Values of a run elsewhere in the target's place: what polygraphy run --save-outputs wrote for the same images, or an .npz of the first
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["target", "pin", "forbid"])]
     pub golden: Option<std::path::PathBuf>,
+    /// What becomes of images that cannot be read.
+    #[command(flatten)]
+    pub unreadable: Unreadable,
 }
 
 /// How suspects and the table of regions are ordered.
@@ -97,7 +100,7 @@ pub fn run(args: &LocalizeArgs, common: &Common) -> Result<ExitCode> {
         }
     }
     let same = findings.outcome == Outcome::Clean && report.mismatches.count == 0;
-    Ok(ExitCode::from(if same { SAME } else { DIFFERENT }))
+    Ok(args.unreadable.code(same, report.left_out.len(), job.images.len()))
 }
 
 fn pairs(list: &[String]) -> Result<Vec<(String, String)>> {

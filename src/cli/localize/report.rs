@@ -1,6 +1,7 @@
 //! What `fixcon localize` says, with names in place of ids: text and JSON are made of it.
 
 use crate::align::Verdict;
+use crate::compare::LeftOut;
 use crate::localize::{Findings, Ranking, Suspect};
 use crate::repair::Job;
 use crate::report::{KnownBug, known_of};
@@ -14,6 +15,8 @@ pub struct LocalizeReport {
     pub verdict: String,
     /// Images whose labels differ.
     pub mismatches: crate::compare::Mismatches,
+    /// Images that cannot be read, with the reason: nothing is known of them.
+    pub left_out: Vec<LeftOut>,
     /// The worst first.
     pub suspects: Vec<SuspectReport>,
     /// Regions of both graphs, in the target's order.
@@ -146,6 +149,7 @@ pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
     LocalizeReport {
         verdict: findings.outcome.word().into(),
         mismatches: crate::compare::Mismatches { count: job.flips().len(), of: job.count() },
+        left_out: job.left_out(),
         suspects: findings.suspects.iter().enumerate().map(suspect).collect(),
         regions: findings.regions.iter().enumerate().map(region).collect(),
         floor: findings.floor,

@@ -1,6 +1,7 @@
 //! `fixcon localize` for people: as text and as Markdown.
 
 use super::report::{LocalizeReport, RegionReport};
+use super::unreadable;
 use crate::model::harmless;
 use crate::report::{code, plain};
 use std::fmt::Write as _;
@@ -93,20 +94,21 @@ pub(super) fn text(report: &LocalizeReport, all: bool) -> String {
 }
 
 fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{}: {} of {} images have another label; {}",
-        r.verdict,
-        r.mismatches.count,
-        r.mismatches.of,
-        counted(r.suspects.len(), "suspect")
-    )?;
+    writeln!(out, "{}: {}; {}", r.verdict, labels(r), counted(r.suspects.len(), "suspect"))?;
     if let Some(why) = &r.failure {
-        writeln!(out, "the target does not run: {}", harmless(why))?;
+        writeln!(out, "it does not run: {}", harmless(why))?;
     }
+    if r.suspects.is_empty() && r.failure.is_none() && r.mismatches.count > 0 && r.verdict == "clean" {
+        writeln!(out, "labels differ by precision: nothing is wrongly converted (exit code 1 all the same, as labels differ)")?;
+    }
+    write!(out, "{}", unreadable::lines(&r.left_out, ""))?;
     for s in &r.suspects {
         writeln!(out, "\n{}. {}  {}", s.rank, s.kind.unwrap_or(s.category), harmless(&s.words))?;
-        writeln!(out, "   target   {}", harmless(&s.target_nodes.join(", ")))?;
+        let target = if s.target_nodes.is_empty() { &s.target_tensors } else { &s.target_nodes };
+        // The recipe stands nowhere in the target.
+        if !target.is_empty() {
+            writeln!(out, "   target   {}", harmless(&target.join(", ")))?;
+        }
         if !s.source_nodes.is_empty() {
             writeln!(out, "   source   {}", harmless(&s.source_nodes.join(", ")))?;
         }
@@ -164,6 +166,14 @@ fn write_text(out: &mut String, r: &LocalizeReport, all: bool) -> std::fmt::Resu
     Ok(())
 }
 
+/// How many labels differ; of a target that does not run there is none.
+fn labels(r: &LocalizeReport) -> String {
+    match (&r.failure, r.mismatches) {
+        (Some(_), _) => "the target does not run".into(),
+        (None, m) => format!("{} of {} images have another label", m.count, m.of),
+    }
+}
+
 fn counted(n: usize, word: &str) -> String {
     match n {
         0 => format!("no {word}"),
@@ -180,7 +190,7 @@ pub(super) fn markdown(r: &LocalizeReport) -> String {
 
 fn write_markdown(out: &mut String, r: &LocalizeReport) -> std::fmt::Result {
     let code = |names: &[String]| names.iter().map(|n| code(n)).collect::<Vec<_>>().join(", ");
-    writeln!(out, "**{}**: {} of {} images have another label.\n", r.verdict, r.mismatches.count, r.mismatches.of)?;
+    writeln!(out, "**{}**: {}.\n", r.verdict, labels(r))?;
     let by_rank = r.ranking_images.is_some();
     if !r.suspects.is_empty() {
         let (head, line) = if by_rank { (" significant |", "---|") } else { ("", "") };

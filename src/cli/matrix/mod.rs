@@ -8,7 +8,8 @@ pub use trial::{Named, Trial};
 
 use super::inject::kinds;
 use super::progress::Bar;
-use super::{Common, demos, print_json, print_text};
+use super::reads::Reads;
+use super::{CaseArgs, Common, demos, print_json, print_text};
 use crate::localize::Kind;
 use crate::model::Existing;
 use crate::run::Watch;
@@ -27,6 +28,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Faults that share one network's plans: more would keep more plans than are used again.
 const AT_A_TIME: usize = 32;
+/// What begins every line of kept outcomes.
+const BEGIN: &str = "{\"key\":";
 
 /// Arguments of `fixcon matrix`.
 #[derive(Debug, Args)]
@@ -99,6 +102,11 @@ pub fn run(args: &MatrixArgs, common: &Common) -> Result<ExitCode> {
     if cases.is_empty() {
         bail!("no case was given, and no demonstration was found (sample_models/cases)");
     }
+    let reads = cases.iter().fold(Reads::default(), |reads, file| {
+        let file = CaseArgs { file: Some(file.clone()), ..CaseArgs::default() };
+        file.case().map_or_else(|_| Reads::default().and(file.path().as_deref()), |case| Reads::args(&file, &case)).with(reads)
+    });
+    reads.check([&args.results, &args.output].into_iter().flatten().map(PathBuf::as_path))?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(common.threads).build()?;
     let results = Results::open(args.results.as_deref())?;
     let mut report = MatrixReport::default();
@@ -193,8 +201,13 @@ impl Results {
             let mut lines = std::io::BufReader::new(std::fs::File::open(path).with_context(what)?);
             let mut line = String::new();
             while lines.read_line(&mut line).with_context(what)? > 0 {
-                // A line that a crash cut off is done again.
-                let Ok(trial) = serde_json::from_str(&line) else { break };
+                let Ok(trial) = serde_json::from_str(&line) else {
+                    // A line that a crash cut off is done again; what something else wrote is not touched.
+                    if line.ends_with('\n') || !(line.starts_with(BEGIN) || BEGIN.starts_with(&line)) {
+                        bail!("{}: holds no outcomes of fixcon matrix; name another file with --results", path.display());
+                    }
+                    break;
+                };
                 known.push(trial);
                 whole += line.len() as u64;
                 line.clear();

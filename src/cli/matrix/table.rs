@@ -1,5 +1,6 @@
 //! The matrix as Markdown.
 
+use super::super::output::counted;
 use super::{MatrixArgs, MatrixReport, Trial};
 use crate::localize::{Category, Kind};
 use std::collections::BTreeMap;
@@ -21,11 +22,11 @@ fn write(out: &mut String, report: &MatrixReport, args: &MatrixArgs) -> std::fmt
     writeln!(out, "# Injected faults\n")?;
     writeln!(
         out,
-        "{} faults in {} clean pairs, {} seeds: each was put into the target, localised with nothing but the two models and {} images, and held\nagainst the truth. Written by `fixcon matrix`; `fixcon inject` makes the faults.\n",
-        trials.len(),
-        report.pairs.len(),
-        args.seeds,
-        args.images
+        "{} in {}, {}: each was put into the target, localised with nothing but the two models and {}, and held\nagainst the truth. Written by `fixcon matrix`; `fixcon inject` makes the faults.\n",
+        counted(trials.len(), "fault"),
+        counted(report.pairs.len(), "clean pair"),
+        counted(usize::try_from(args.seeds).unwrap_or(usize::MAX), "seed"),
+        counted(args.images, "image")
     )?;
     writeln!(
         out,

@@ -205,10 +205,10 @@ impl<'a> Call<'a> {
             if bytes.is_none_or(|b| b > self.budget.value) || fact.shape.iter().any(|d| *d > LARGEST) {
                 return fault!(
                     "",
-                    "its output {:?} of {} is larger than the {} MiB that one value may have",
+                    "its output {:?} of {} is larger than the {} that one value may have",
                     fact.shape,
                     types::type_name(fact.dtype),
-                    self.budget.value >> 20
+                    types::size(self.budget.value as u64)
                 );
             }
         }

@@ -27,8 +27,9 @@ impl Call<'_> {
         if w.shape[1].checked_mul(group) != Some(x.shape[1]) {
             return fault!(
                 "W",
-                "weights {:?} in {group} groups take {} channels, the data {:?} have {}",
+                "weights {:?} in {group} {} take {} channels, the data {:?} have {}",
                 w.shape,
+                if group == 1 { "group" } else { "groups" },
                 w.shape[1].saturating_mul(group),
                 x.shape,
                 x.shape[1]

@@ -27,7 +27,7 @@ fn write(out: &mut String, job: &Job, findings: &Findings, suspect: usize, made:
         }
     }
     let proto = target.proto();
-    let producer = [proto.producer_name(), proto.producer_version()].join(" ").trim().to_string();
+    let producer = target.producer();
     let shown = if producer.is_empty() { "the converter".to_string() } else { plain(&producer) };
     let place = if operators.is_empty() { "the input".into() } else { plain(&operators.join(", ")) };
     writeln!(out, "# {place}: {name} after conversion ({kind})\n")?;
@@ -39,8 +39,7 @@ fn write(out: &mut String, job: &Job, findings: &Findings, suspect: usize, made:
         .map(|o| format!("{} {}", if o.domain().is_empty() { "ai.onnx" } else { o.domain() }, o.version()))
         .collect();
     writeln!(out, "| operator sets | {} |\n| IR version | {} |", plain(&opsets.join(", ")), proto.ir_version())?;
-    let theirs = job.source.model().proto();
-    let from = [theirs.producer_name(), theirs.producer_version()].join(" ").trim().to_string();
+    let from = job.source.model().producer();
     writeln!(out, "| from a model of | {} |", if from.is_empty() { "unknown".into() } else { plain(&from) })?;
     writeln!(out, "| operators | {} |", if operators.is_empty() { "–".into() } else { plain(&operators.join(", ")) })?;
     writeln!(out, "| nodes | {} |\n", nodes.iter().map(|n| code(n)).collect::<Vec<_>>().join(", "))?;
