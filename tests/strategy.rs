@@ -185,7 +185,8 @@ fn images_that_a_repair_breaks_are_named_and_a_forbidden_edit_says_by_whom() {
     let brief = String::from_utf8_lossy(&brief).into_owned();
     assert!(brief.contains("Newly broken, they agreed at first: 3 (`p015.png`, `p039.png`, `p041.png`)"), "{brief}");
     // The log says it, too.
-    let rejected = records(Path::new(log)).into_iter().any(|r| r["decision"] == "reject" && r["note"].to_string().contains("not allowed by"));
+    let rejected =
+        records(Path::new(log)).into_iter().any(|r| r["decision"] == "reject" && r["note"].to_string().contains("not allowed by"));
     assert!(rejected);
     let done = repair("3-inception-two-faults", &["--policy", policy]);
     assert_eq!(done["broken"], serde_json::json!(["p015.png", "p039.png", "p041.png"]), "{done}");
@@ -208,7 +209,10 @@ fn a_model_in_which_nothing_was_changed_is_written_only_when_asked_for() {
     let path = model.to_str().expect("a plain path");
     let (code, said) = text("1-mobilenet-pads", &["--categories", "PP", "--output", path]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("no edit was accepted") && said.contains("--save-unchanged") && said.contains("not allowed by the flags"), "{said}");
+    assert!(
+        said.contains("no edit was accepted") && said.contains("--save-unchanged") && said.contains("not allowed by the flags"),
+        "{said}"
+    );
     assert!(!model.exists());
     let done = repair("1-mobilenet-pads", &["--categories", "PP", "--output", path, "--force", "--save-unchanged"]);
     assert_eq!((&done["output"], done["accepted"].as_array().map(Vec::len)), (&path.into(), Some(0)), "{done}");

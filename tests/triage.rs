@@ -140,7 +140,10 @@ fn an_image_that_cannot_be_read_is_no_success_of_any_command() {
     let cases = dir.path().join("cases");
     let (code, out, err) = triage(&cases, &[]);
     assert_eq!(code, Some(2), "{out}{err}");
-    assert!(out.starts_with("? ") && out.contains("1 image cannot be read") && out.contains("1 case with images that cannot be read"), "{out}");
+    assert!(
+        out.starts_with("? ") && out.contains("1 image cannot be read") && out.contains("1 case with images that cannot be read"),
+        "{out}"
+    );
     let (code, json, _) = triage(&cases, &["--json", "--skip-unreadable"]);
     let report: Json = serde_json::from_str(&json).unwrap();
     assert_eq!((code, &report["with_unreadable"], &report["cases"][0]["unreadable"]), (Some(0), &1.into(), &1.into()), "{report}");

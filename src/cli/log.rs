@@ -89,7 +89,11 @@ fn text(report: &LogReport, state: Option<&State>, zone: &TimeZone) -> String {
         let _ = writeln!(out, "{}", summary(state));
     }
     if report.cut_off > 0 {
-        let _ = writeln!(out, "note: the last line was cut off after {} bytes, in a crash; whoever goes on with the session (fixcon debug) goes on behind the last whole record", report.cut_off);
+        let _ = writeln!(
+            out,
+            "note: the last line was cut off after {} bytes, in a crash; whoever goes on with the session (fixcon debug) goes on behind the last whole record",
+            report.cut_off
+        );
     }
     match &report.problem {
         Some(problem) => {

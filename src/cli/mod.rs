@@ -42,8 +42,8 @@ pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 pub use report::ReportArgs;
-pub use unreadable::Unreadable;
 pub use triage::{CaseLine, KindCount, TriageArgs, TriageReport};
+pub use unreadable::Unreadable;
 
 use anyhow::{Result, bail};
 use output::{print_json, print_text};

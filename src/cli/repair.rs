@@ -35,7 +35,7 @@ pub struct RepairArgs {
     /// The case.
     #[command(flatten)]
     pub case: CaseArgs,
-    /// Where the repaired model goes; nothing is written where no edit was accepted
+    /// Where the repaired model goes; nothing is written where labels differ and no edit was accepted
     #[arg(long, short, value_name = "MODEL")]
     pub output: Option<PathBuf>,
     /// Where the target's recipe goes as it should be, where it was wrong: a `[preprocess]` table
@@ -50,7 +50,7 @@ pub struct RepairArgs {
     /// Replace files that exist
     #[arg(long)]
     pub force: bool,
-    /// Write the model to --output also where no edit was accepted
+    /// Write the model to --output also where labels differ and no edit was accepted
     #[arg(long, requires = "output")]
     pub save_unchanged: bool,
     /// What becomes of images that cannot be read.
@@ -208,8 +208,9 @@ fn mended(
         }
     };
     let mut written = Written::default();
-    let changed = job.standing().next().is_some();
-    if let (Some(path), Some(recorder)) = (args.output.as_ref().filter(|_| changed || args.save_unchanged), &mut *recorder) {
+    // What agrees is written as it is, so that whoever goes on with the file finds it; what was not mended is not passed on as repaired.
+    let worth = job.standing().next().is_some() || repaired.left == 0 || args.save_unchanged;
+    if let (Some(path), Some(recorder)) = (args.output.as_ref().filter(|_| worth), &mut *recorder) {
         written.model = Some(recorder.save(job, path, existing(args))?.model.sha256);
     }
     if let (Some(path), Some(recipe)) = (&args.recipe_output, &job.target_feed.recipe)

@@ -22,7 +22,9 @@ impl Unreadable {
     /// known are a failure, which is said.
     pub(super) fn code(self, same: bool, left_out: usize, count: usize) -> ExitCode {
         if same && left_out > 0 && !self.skip_unreadable {
-            eprintln!("error: {left_out} of {count} images cannot be read: nothing is known of them; --skip-unreadable lets the others decide");
+            eprintln!(
+                "error: {left_out} of {count} images cannot be read: nothing is known of them; --skip-unreadable lets the others decide"
+            );
             return ExitCode::from(FAILED);
         }
         ExitCode::from(if same { SAME } else { DIFFERENT })

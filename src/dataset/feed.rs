@@ -266,7 +266,8 @@ fn completed(own: RecipeKeys, like: Recipe) -> Result<Completed, DatasetError> {
     };
     let alone = RecipeKeys { channels: Some(channels), ..own.clone() }.resolve()?;
     let recipe = own.clone().over(below).resolve()?;
-    let matters = Recipe { size: recipe.size, resize_to: recipe.resize_to, ..alone } != recipe || own.channels.is_none() && channels != Channels::Rgb;
+    let matters =
+        Recipe { size: recipe.size, resize_to: recipe.resize_to, ..alone } != recipe || own.channels.is_none() && channels != Channels::Rgb;
     let uneven = |own: &Option<_>, values: &[f64]| own.is_none() && values.first() != values.last();
     let turned = like.channels != channels && (uneven(&own.mean, &recipe.mean) || uneven(&own.std, &recipe.std));
     Ok(Completed { recipe, matters, turned })

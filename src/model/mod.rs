@@ -45,4 +45,4 @@ pub use read::{read_file, read_text, regular};
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};
 pub use save::{Existing, temporary};
 pub use shapes::{Budget, Shapes, infer};
-pub use types::{size, data_size, element_bits, element_count, type_name};
+pub use types::{data_size, element_bits, element_count, size, type_name};

@@ -40,8 +40,9 @@ pub(super) fn mend(
     };
     let forbidden: Vec<(Proposal, String)> = (0..findings.suspects.len()).filter_map(forbidden).collect();
     let accepted = together(job, &best, best.len() > MANY, journal, watch)?;
+    let mut refused: Vec<(usize, String)> = forbidden.iter().map(|(p, why)| (p.suspect, why.clone())).collect();
     if accepted > 0 {
-        return Ok(Mended { accepted, refused: Vec::new() });
+        return Ok(Mended { accepted, refused });
     }
     let mut turns = Turns { job, policy, threshold: findings.threshold, journal, watch, accepted: 0 };
     let waiting = turns.one_by_one(best)?;
@@ -49,14 +50,15 @@ pub(super) fn mend(
     // What shows nothing, or makes things worse, can be right once the others are mended: it gets a second turn.
     let waiting = if turns.accepted > 0 { turns.one_by_one(waiting.into_iter().map(|(p, _)| p).collect())? } else { waiting };
     let accepted = turns.accepted;
-    let mut refused = Vec::new();
-    for (proposal, why) in waiting.into_iter().chain(forbidden) {
+    refused.extend(waiting.iter().map(|(p, why)| (p.suspect, why.clone())));
+    // What is forbidden stays so: the journal is told once, when there is nothing else to do.
+    let told = forbidden.into_iter().filter(|_| accepted == 0);
+    for (proposal, why) in waiting.into_iter().chain(told) {
         if watch.cancelled() {
             break;
         }
         let number = journal.proposed(job, &proposal, None).map_err(RepairError::Journal)?;
         journal.decided(number, Decision::Reject, &why).map_err(RepairError::Journal)?;
-        refused.push((proposal.suspect, why));
     }
     Ok(Mended { accepted, refused })
 }

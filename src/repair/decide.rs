@@ -28,7 +28,15 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { categories: HashSet::new(), unsafe_edits: true, raise_precision: false, broken: 0, rounds: 8, unrelated: false, name: "the policy".into() }
+        Self {
+            categories: HashSet::new(),
+            unsafe_edits: true,
+            raise_precision: false,
+            broken: 0,
+            rounds: 8,
+            unrelated: false,
+            name: "the policy".into(),
+        }
     }
 }
 

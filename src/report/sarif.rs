@@ -26,8 +26,10 @@ pub fn sarif(report: &Report) -> Result<String, ReportError> {
     let mut rules: Vec<ReportingDescriptor> = ids.iter().filter_map(|id| descriptor(id)).collect();
     rules.extend(report.problem.is_some().then(|| {
         let base = ReportingDescriptor::builder().id(LOG).short_description(text("audit log not to be trusted"));
-        base.full_description(text("A record of the audit log was changed, moved or taken away, so that what comes behind it proves nothing."))
-            .build()
+        base.full_description(text(
+            "A record of the audit log was changed, moved or taken away, so that what comes behind it proves nothing.",
+        ))
+        .build()
     }));
     let driver = ToolComponent::builder().name("fixcon").version(version).rules(rules);
     let mut results: Vec<Finding> = suspects.iter().map(|s| finding(report, s, &ids)).collect();
