@@ -219,7 +219,15 @@ fn a_recipe_in_part_is_completed_from_the_source() {
         }
     }
     // Channels in another order turn the source's mean round, and that is said.
-    let turned = ["[source.preprocess]", "mean = [1.0, 2.0, 3.0]", "[target.preprocess]", "channels = \"bgr\""].join("\n");
+    let turned = [
+        "[source.preprocess]",
+        "resize = \"squash\"",
+        "layout = \"nhwc\"",
+        "mean = [1.0, 2.0, 3.0]",
+        "[target.preprocess]",
+        "channels = \"bgr\"",
+    ]
+    .join("\n");
     let text = format!("{turned}\n[images]\npath = {:?}\n", base.join("images/probe"));
     let target = base.join("models/mobilenet.onnx").display().to_string();
     let (_, out) = json(&["check", &case_file(dir.path(), &text), "--source", &target, "--target", &target]);
