@@ -37,6 +37,22 @@ fn accepting_asks_the_engine_and_the_next_suspect_comes_up() {
     assert!(commands(&press(&mut state, &["a"])).is_empty());
     assert!(state.toast.is_some());
     assert!(commands(&press(&mut state, &["u"])).contains(&Command::Undo(Some(1))));
+    // What was taken back is at hand again, and once the other is accepted it comes up by itself.
+    press(&mut state, &["}"]);
+    let with = |standings: [Standing; 2]| {
+        let mut next = accepted();
+        let mut all = proposals();
+        let [first, other] = standings;
+        let second = all.iter().position(|p| p.suspect == 1).expect("there are two suspects");
+        (all[0].standing, all[second].standing) = (first, other);
+        next.proposals = Arc::new(all);
+        next
+    };
+    engine(&mut state, with([Standing::Undone, Standing::Open]));
+    assert_eq!(state.suspect, 0);
+    press(&mut state, &["}"]);
+    engine(&mut state, with([Standing::Undone, Standing::Accepted]));
+    assert_eq!(state.suspect, 0);
 }
 
 #[test]

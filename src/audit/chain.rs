@@ -8,7 +8,7 @@ use std::path::Path;
 /// `prev` of the first record.
 pub(super) const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Bytes above which a file is not taken for a log.
-const LARGEST: u64 = 1 << 30;
+pub(super) const LARGEST: u64 = 1 << 30;
 
 /// A log as it was read.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Writing a log: a record is on the disk before it is acknowledged, or not in the file at all.
 
 use super::chain::{Chain, START};
+use super::replay::with_outputs;
 use super::side::SideFiles;
 use super::{AuditError, Change, Event, ModelDigest, Opened, Saved, State, canonical, folder, near, sync_folder};
 use crate::model::{Edit, Existing, Model, temporary, true_outputs};
@@ -173,8 +174,8 @@ impl Log {
         // What the edits changed is declared as it is now.
         let declared = if edits.is_empty() { None } else { true_outputs(model) };
         let outputs = declared.as_ref().map(|edit| edit.record(&mut |bytes, sha256| self.side.keep(bytes, sha256))).transpose()?;
-        let model = &declared.map_or_else(|| Ok(model.clone()), |edit| model.apply(&edit).map(|(model, _)| model))?;
-        let (model, metadata) = super::stamp(model, &self.path, edits.len());
+        let model = with_outputs(model, declared.as_ref())?;
+        let (model, metadata) = super::stamp(&model, &self.path, edits.len());
         let sha256 = model.save(path, existing)?;
         let external = model.external_sha256()?.into_iter().collect();
         let saved = Saved { model: ModelDigest { path: near(&self.path, path), sha256, external }, edits, metadata, outputs, recipe };

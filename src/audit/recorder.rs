@@ -1,18 +1,20 @@
 //! A job's journal: everything that is found, proposed, decided and done, as records of a log.
 
+use super::chain::LARGEST;
 use super::record::{
     Applied, By, CategoryId, Decided, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Subset, Suspected, Undone,
 };
 use super::{
-    AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved, side_folder,
+    AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved, folder, side_folder,
 };
 use crate::align::{Region, Verdict};
 use crate::dataset::Alpha;
 use crate::localize::{Findings, Suspect};
-use crate::model::{Edit, Existing, NodeId};
+use crate::model::{Edit, Existing, NodeId, read_file, temporary};
 use crate::repair::{Decision, Evidence as Tried, Job, Journal, Proposal, diff};
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 
 /// Pictures that one evaluation keeps, and that a log keeps altogether.
@@ -41,9 +43,11 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn at(path: &Path) -> Self {
+    /// What a new log would take the place of; a log that is not to be replaced is not read.
+    fn at(path: &Path, existing: Existing) -> Self {
         let entries = std::fs::read_dir(side_folder(path)).into_iter().flatten();
-        Self { log: std::fs::read(path).ok(), beside: entries.filter_map(|e| Some(e.ok()?.file_name())).collect() }
+        let log = if existing == Existing::Replace { read_file(path, LARGEST).ok() } else { None };
+        Self { log, beside: entries.filter_map(|e| Some(e.ok()?.file_name())).collect() }
     }
 }
 
@@ -58,7 +62,7 @@ impl Recorder {
         let mut opened = Opened::of(path, job.source.model(), &job.original, case, digest)?;
         opened.source_recipe = job.source_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
         opened.target_recipe = job.original_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
-        let earlier = Earlier::at(path);
+        let earlier = Earlier::at(path, existing);
         Ok(Self { earlier, ..Self::resumed(Log::create(path, opened, existing)?, by) })
     }
 
@@ -85,18 +89,22 @@ impl Recorder {
         let path = log.path().to_path_buf();
         drop(log);
         match &earlier.log {
-            Some(bytes) => std::fs::write(&path, bytes)?,
+            Some(bytes) => {
+                let mut file = temporary(folder(&path))?;
+                file.write_all(bytes)?;
+                file.persist(&path).map_err(|e| e.error)?;
+            }
             None => std::fs::remove_file(&path)?,
         }
-        let folder = side_folder(&path);
-        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+        let side = side_folder(&path);
+        for entry in std::fs::read_dir(&side).into_iter().flatten() {
             let entry = entry?;
             if !earlier.beside.contains(&entry.file_name()) {
                 std::fs::remove_file(entry.path())?;
             }
         }
         // A folder in which anything is left stays.
-        let _ = std::fs::remove_dir(&folder);
+        let _ = std::fs::remove_dir(&side);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::digest::{ModelDigest, far, file_sha256};
 use super::side::SideFiles;
 use super::{AuditError, Change, Edited, Event, Problem, Record, Saved, State};
-use crate::model::Model;
+use crate::model::{Edit, Model, ModelError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -64,6 +64,11 @@ pub fn stamp(model: &Model, log: &Path, edits: usize) -> (Model, BTreeMap<String
     let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let entries = BTreeMap::from([("fixcon.log".to_string(), name), ("fixcon.edits".to_string(), edits.to_string())]);
     (with_entries(model, &entries), entries)
+}
+
+/// The model with the declaration of its outputs that belongs to it, where that is another one.
+pub(super) fn with_outputs(model: &Model, declared: Option<&Edit>) -> Result<Model, ModelError> {
+    declared.map_or_else(|| Ok(model.clone()), |edit| Ok(model.apply(edit)?.0))
 }
 
 fn with_entries(model: &Model, entries: &BTreeMap<String, String>) -> Model {
@@ -130,8 +135,7 @@ impl<'a> Replay<'a> {
     fn check(&self, seq: u64, saved: &Saved) -> Result<(Model, Check), AuditError> {
         let failed = |e| record_error(self.log, seq, "saved", Problem::Edit(e));
         let outputs = saved.outputs.as_ref().map(|record| record.edit(&mut |name| self.side.load(name))).transpose().map_err(failed)?;
-        let model = self.edited()?;
-        let model = outputs.map_or_else(|| Ok(model.clone()), |edit| model.apply(&edit).map(|(model, _)| model)).map_err(failed)?;
+        let model = with_outputs(&self.edited()?, outputs.as_ref()).map_err(failed)?;
         let model = with_entries(&model, &saved.metadata);
         let made = model.sha256();
         let recipe = self.state.has_recipe(saved.recipe.as_deref());

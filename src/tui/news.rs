@@ -84,6 +84,12 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
             state.scroll[1] = 0;
         }
     }
+    // An edit that was taken back is the one at hand again.
+    let was_accepted = |id: usize| before.proposals.iter().any(|p| p.id == id && p.standing == Standing::Accepted);
+    if let Some(p) = now.proposals.iter().find(|p| p.standing == Standing::Undone && was_accepted(p.id)) {
+        select_suspect(state, p.suspect);
+        state.alternative = state.alternatives().iter().position(|a| a.id == p.id).unwrap_or(0);
+    }
     answer(state, &before, &now);
     if now.resumable.is_some() && now.images.are_compared() && !state.asked_to_resume && state.overlay.is_none() {
         state.asked_to_resume = true;
@@ -102,7 +108,7 @@ pub(super) fn on_engine(state: &mut State, prepared: Prepared) {
                 let count = state.suspect_count();
                 let waits = |s: usize| {
                     let mut of = now.proposals.iter().filter(|p| p.suspect == s).peekable();
-                    of.peek().is_some() && of.all(|p| p.standing == Standing::Open)
+                    of.peek().is_some() && of.all(|p| matches!(p.standing, Standing::Open | Standing::Undone))
                 };
                 let next = (1..count).map(|d| (state.suspect + d) % count).find(|s| waits(*s));
                 if let Some(next) = next {
