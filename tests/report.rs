@@ -130,6 +130,20 @@ fn what_is_left_fails() {
 }
 
 #[test]
+fn a_target_that_did_not_run_is_not_counted_as_labels_that_differ() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = root().join("cases/5-resnet-unloadable/case.toml");
+    let args = ["repair", case.to_str().unwrap(), "--yes", "-q", "--audit-log", "log.jsonl"];
+    let (code, out, err) = fixcon(dir.path(), &args);
+    assert!(code == Some(0) && out.starts_with("the target did not run: ") && !out.contains("\u{2192} 0 of"), "{out}{err}");
+    assert!(out.contains("\nnow 0 of 100 images have another label"), "{out}");
+    let (text, found) = (report(dir.path(), "markdown"), json(dir.path()));
+    assert!(text.contains("the target did not run; now none of 100 images has another label"), "{text}");
+    let steps = found["evaluations"].as_array().unwrap();
+    assert!(steps[0]["does_not_run"].is_string() && steps.last().unwrap()["does_not_run"].is_null(), "{found}");
+}
+
+#[test]
 fn a_recipe_is_told_as_a_diff() {
     let dir = session("4-vit-preprocessing", &[]);
     let r = json(dir.path());

@@ -3,8 +3,8 @@
 mod fixture;
 
 use fixcon::localize::Outcome;
-use fixcon::session::{Images, Load, Sign, Snapshot, Standing, Tone, Work};
-use fixcon::tui::state::{Pane, Screen, State};
+use fixcon::session::{Command, Images, Load, Sign, Snapshot, Standing, Tone, Work};
+use fixcon::tui::state::{Effect, Pane, Screen, State};
 use fixcon::tui::theme::{Depth, Look, Theme};
 use fixcon::tui::update::{Input, update};
 use fixcon::tui::view;
@@ -580,8 +580,11 @@ fn a_proposal_that_does_harm_is_not_called_safe() {
     assert!(!text(&buffer).contains(" safe "), "{}", text(&buffer));
     let place = find(&buffer, "breaks 16 of 16");
     assert_eq!(Some(buffer[place].fg), Theme::default().style(fixcon::tui::theme::Role::Warn).fg);
-    press(&mut state, &["a"]);
+    let accepted = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Engine(Command::Accept(_))));
+    // Pressed twice in haste, the key that asks does not answer as well.
+    assert!(!accepted(&press(&mut state, &["a", "a"])));
     insta::assert_snapshot!("harmful-120x40", styled(&draw(&state)));
+    assert!(accepted(&press(&mut state, &["y"])));
 }
 
 #[test]

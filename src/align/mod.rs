@@ -110,7 +110,13 @@ pub enum Precision {
 impl Precision {
     /// Looks at operators and element types of a network.
     pub fn of(network: &Network) -> Self {
-        let quantized = |op: &str| op.contains("QuantizeLinear") || op.starts_with("QLinear") || op.ends_with("Integer");
+        // Weights alone may be: what is behind a DequantizeLinear then computes in floats, off by the steps of its weights.
+        let quantized = |op: &str| {
+            ["uantizeLinear", "QLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "BlockQuantized", "DynamicQuantize"]
+                .iter()
+                .any(|w| op.contains(w))
+                || matches!(op, "QGemm" | "QAttention" | "MatMulBnb4")
+        };
         let model = network.model();
         if model.nodes().any(|(_, n)| quantized(n.op_type())) {
             return Self::Quantized;

@@ -3,7 +3,7 @@
 use super::layout::{Layout, candidates};
 use super::numbers::{Fingerprint, error_between, worst_error};
 use super::reference::{Reference, is_rounded, moves};
-use super::{Hints, PairKind};
+use super::{Hints, PairKind, Precision};
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -187,7 +187,7 @@ impl<'a> Walk<'a> {
         }
         match self.find(&values, Some(id), Some(v), self.images) {
             Some(found) if self.overtakes(id, v, &found) => {}
-            Some(found) => match self.idle(id, v, &values, &found) {
+            Some(found) if !self.is_joined(id, &found) => match self.idle(id, v, &values, &found) {
                 Some(other) => {
                     self.computed.insert(v, values);
                     self.pair(v, other, PairKind::Inferred("the same operator changes the same value in the source".into()));
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
                     self.computed.remove(&v);
                 }
             },
-            None => {
+            _ => {
                 self.unpair(v);
                 let close = self.close(&values, id, v);
                 self.feed(v, values.clone());
@@ -208,6 +208,22 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a value is one that stands for the same source value already with something joined to it: where rounding is coarse, a small
+    /// summand or a factor near one hides behind it, but what is exact where it is computed is not equal.
+    fn is_joined(&self, id: OpId, found: &Match) -> bool {
+        let op = self.target.op(id);
+        let same = |v: &ValueId| {
+            self.pairs
+                .get(v)
+                .is_some_and(|known| known.kind == PairKind::Equal && self.source.origin(known.source) == self.source.origin(found.source))
+        };
+        self.tau > Precision::Float.tau()
+            && found.error > 10.0 * Precision::Float.tau()
+            && matches!(op.op_type(), "Add" | "Sub" | "Mul" | "Div")
+            && op.data.len() > 1
+            && op.data.iter().any(same)
     }
 
     /// Takes two values for a pair, and feeds consumers with the source's.

@@ -140,6 +140,9 @@ pub struct Evaluated {
     /// Images whose labels differ now and agreed at the evaluation of this subset before, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
+    /// Why the target does not run, where it does not: images without a label of it count among the flips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub does_not_run: Option<String>,
     /// Images that were left out, as they cannot be read, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,

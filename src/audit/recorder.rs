@@ -175,7 +175,16 @@ impl Journal for Recorder {
         sorted.sort_unstable();
         let details = self.flips(job, &sorted);
         let details = Some(Exhibit::keep(self.log.path(), &details).map_err(|e| e.to_string())?);
-        let evaluated = Evaluated { on: Subset::All, images: job.count(), flips: flips.len(), mended, broken, unreadable, details };
+        let evaluated = Evaluated {
+            on: Subset::All,
+            images: job.count(),
+            flips: flips.len(),
+            mended,
+            broken,
+            does_not_run: job.target_labels.failure.clone(),
+            unreadable,
+            details,
+        };
         self.before = Some(flips);
         self.append(Event::Evaluated(evaluated))
     }

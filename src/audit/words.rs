@@ -57,6 +57,9 @@ fn evaluated(f: &mut fmt::Formatter<'_>, e: &Evaluated) -> fmt::Result {
         Subset::Search => " of those that edits are chosen by",
         Subset::Holdout => " of those held back",
     };
+    if let Some(why) = &e.does_not_run {
+        write!(f, "the target does not run: {why}; ")?;
+    }
     write!(f, "{} of {} flipped{on}", e.flips, count(e.images, "image", "images"))?;
     for (what, names) in [("mended", &e.mended), ("newly broken", &e.broken), ("unreadable", &e.unreadable)] {
         if !names.is_empty() {

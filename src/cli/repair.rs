@@ -72,10 +72,16 @@ pub struct RepairArgs {
 pub struct RepairReport {
     /// How it was gone about.
     pub strategy: Strategy,
-    /// Images whose labels differed at first.
+    /// Images whose labels differed at first; where the target did not run, every image.
     pub initial_mismatches: usize,
+    /// Why the target did not run at first, where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub did_not_run: Option<String>,
     /// Images whose labels differ at the end.
     pub final_mismatches: usize,
+    /// Why the target does not run at the end, where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub does_not_run: Option<String>,
     /// Images compared.
     pub of: usize,
     /// Images whose labels differ at the end and did not at first.
@@ -256,7 +262,9 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, written: Written, l
     RepairReport {
         strategy: args.strategy,
         initial_mismatches: repaired.initial,
+        did_not_run: repaired.did_not_run.clone(),
         final_mismatches: repaired.left,
+        does_not_run: job.target_labels.failure.clone(),
         of: repaired.of,
         broken: names(job, &repaired.broken),
         left_out: job.left_out(),
@@ -269,14 +277,7 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, written: Written, l
         recipe_changed: recipe_changed(job),
         recipe_output: args.recipe_output.as_ref().filter(|_| written.recipe).map(|p| p.display().to_string()),
         audit_log: log.map(|p| p.display().to_string()),
-        notes: job
-            .notes
-            .iter()
-            .chain(&repaired.notes)
-            .chain(last.iter().flat_map(|r| &r.findings.notes))
-            .cloned()
-            .chain(job.target_labels.failure.iter().map(|why| format!("the target does not run: {why}")))
-            .collect(),
+        notes: job.notes.iter().chain(&repaired.notes).chain(last.iter().flat_map(|r| &r.findings.notes)).cloned().collect(),
     }
 }
 
@@ -285,7 +286,13 @@ fn names(job: &Job, images: &[usize]) -> Vec<String> {
 }
 
 fn text(r: &RepairReport, args: &RepairArgs) -> String {
-    let mut out = format!("{} → {} of {} images have another label", r.initial_mismatches, r.final_mismatches, r.of);
+    let mut out = match (&r.does_not_run, &r.did_not_run) {
+        (Some(why), _) => format!("the target does not run: {}", harmless(why)),
+        (None, Some(why)) => {
+            format!("the target did not run: {}\nnow {} of {} images have another label", harmless(why), r.final_mismatches, r.of)
+        }
+        (None, None) => format!("{} → {} of {} images have another label", r.initial_mismatches, r.final_mismatches, r.of),
+    };
     if r.held_back.1 > 0 {
         out += &format!("; of {} that only verify, {} do", r.held_back.1, r.held_back.0);
     }

@@ -9,22 +9,25 @@ use crate::align::{Alignment, Region, Verdict, relative_error, worst_error};
 use crate::model::ValueId;
 use crate::model::onnx::tensor_proto::DataType;
 use crate::run::{OpId, Value, Watch};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// Images that ranges are measured on, of the flipped and of the agreeing ones.
-const MOST: usize = 12;
+/// Images that ranges are measured on, of the flipped and of the agreeing ones; more where they do not explain all.
+const FEW: usize = 12;
+/// The most.
+const MOST: usize = 48;
 
 /// Parameters that lose so much more than measured ones are wrong.
 const WRONG: f32 = 1.7;
 
-/// A QuantizeLinear with the source's values at its place.
+/// A QuantizeLinear with the values at its place as they were if nothing were quantised.
 struct Step {
+    /// What it makes.
+    output: ValueId,
     scale: f32,
     zero: f32,
     bottom: f32,
     top: f32,
     values: Vec<Value>,
-    source: ValueId,
 }
 
 /// Calls regions clean whose loss is that of their quantisation, and says so.
@@ -36,27 +39,41 @@ pub(super) fn explain(subject: &Subject<'_>, a: &Alignment<'_>, regions: &mut [R
     }
     let mut ranges: HashMap<ValueId, (f32, f32)> = HashMap::new();
     for step in found.iter().flat_map(|(_, steps)| steps) {
-        step.values.iter().for_each(|v| widen(ranges.entry(step.source).or_insert((0.0, 0.0)), v));
+        step.values.iter().for_each(|v| widen(ranges.entry(step.output).or_insert((0.0, 0.0)), v));
     }
-    let images: Vec<usize> = subject.flipped.iter().take(MOST).chain(subject.agreeing.iter().take(MOST)).copied().collect();
-    for (done, image) in images.iter().enumerate() {
-        watch.progress("measuring ranges", done, images.len());
+    let places: Vec<&Region> = found.iter().map(|(i, _)| &regions[*i]).collect();
+    let needed: HashSet<ValueId> = places.iter().flat_map(|r| &r.inputs).map(|i| a.pairs[*i].source).collect();
+    let fit = |ranges: &HashMap<ValueId, (f32, f32)>, steps: &[Step]| {
+        steps.iter().all(|s| ranges.get(&s.output).is_some_and(|range| s.fits(*range)))
+    };
+    let part = |from: usize, most: usize| {
+        let of = |all: &'_ [usize]| all.iter().take(most).skip(from).copied().collect::<Vec<usize>>();
+        [of(&subject.flipped), of(&subject.agreeing)].concat()
+    };
+    let (first, more) = (part(0, FEW), part(FEW, MOST));
+    for (done, image) in first.iter().chain(&more).enumerate() {
+        if done >= first.len() && found.iter().all(|(_, steps)| fit(&ranges, steps)) {
+            break;
+        }
+        watch.progress("measuring ranges", done, first.len() + more.len());
         if watch.cancelled() {
             return Vec::new();
         }
         let Ok(mut sides) = subject.images.inputs(*image, &[subject.source_feed]) else { continue };
-        subject.source.forward(&sides.remove(0), |id, made| {
-            let Ok(made) = made else { return };
-            for (v, value) in subject.source.op(id).made().zip(made) {
-                if let Some(range) = ranges.get_mut(&v) {
-                    widen(range, value);
-                }
-            }
+        let given = sides.remove(0);
+        let mut values: HashMap<ValueId, Value> = subject.source.inputs().iter().copied().zip(given.iter().cloned()).collect();
+        values.retain(|v, _| needed.contains(v));
+        subject.source.forward(&given, |id, made| {
+            let made = subject.source.op(id).made().zip(made.iter().flatten());
+            values.extend(made.filter(|(v, _)| needed.contains(v)).map(|(v, x)| (v, x.clone())));
         });
+        for region in &places {
+            unquantised(a, region, &values, &mut ranges);
+        }
     }
     let mut notes = Vec::new();
     for (i, steps) in found {
-        if !steps.iter().all(|s| ranges.get(&s.source).is_some_and(|range| s.fits(*range))) {
+        if !fit(&ranges, &steps) {
             continue;
         }
         let region = &mut regions[i];
@@ -76,17 +93,38 @@ fn widen(range: &mut (f32, f32), value: &Value) {
     }
 }
 
+/// Runs a region on an image's values of the source with nothing quantised, as far as it goes, and widens the ranges of what it quantises.
+fn unquantised(a: &Alignment<'_>, region: &Region, source: &HashMap<ValueId, Value>, ranges: &mut HashMap<ValueId, (f32, f32)>) {
+    let target = a.target();
+    let mut local: HashMap<ValueId, Value> = HashMap::new();
+    for pair in region.inputs.iter().map(|i| &a.pairs[*i]) {
+        let x = source.get(&pair.source).and_then(|x| pair.layout.apply(x)?.cast(pair.dtype));
+        local.extend(x.map(|x| (pair.target, x)));
+    }
+    for id in &region.target {
+        let op = target.op(*id);
+        let made: Vec<(ValueId, Value)> = match (op.op_type(), op.data.first().and_then(|v| local.get(v)), op.made().next()) {
+            ("QuantizeLinear" | "DequantizeLinear", Some(x), Some(output)) => {
+                if let Some(range) = ranges.get_mut(&output) {
+                    widen(range, x);
+                }
+                vec![(output, x.clone())]
+            }
+            ("QuantizeLinear" | "DequantizeLinear", ..) => Vec::new(),
+            _ => target.eval(*id, |v| local.get(&v)).map(|made| op.made().zip(made).collect()).unwrap_or_default(),
+        };
+        local.extend(made);
+    }
+}
+
 /// The quantising steps of a region in which everything else is right. `None` where something is not, or nothing is quantised.
 fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>> {
     let target = a.target();
-    let real = a.source().network.model().index().value_count();
     // Values as the source has them, quantised or not.
     let mut right: HashMap<ValueId, Vec<Value>> = HashMap::new();
     let mut quantised: Vec<(OpId, ValueId)> = Vec::new();
     let mut from: HashMap<ValueId, usize> = HashMap::new();
-    let mut partners: Vec<Option<ValueId>> = Vec::new();
     let constant = |id: OpId, slot: usize| target.op(id).inputs.get(slot).copied().flatten().and_then(|v| target.constant(v));
-    let partner = |v: ValueId| a.pair_of(v).map(|p| p.source).filter(|s| (s.0 as usize) < real);
     for id in &region.target {
         let op = target.op(*id);
         let (input, output) = (op.data.first().copied(), op.made().next()?);
@@ -96,7 +134,6 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
                 let values = right.get(&input).cloned().or_else(|| a.fed(input).map(<[Value]>::to_vec))?;
                 from.insert(output, quantised.len());
                 quantised.push((*id, output));
-                partners.push(partner(input));
                 right.insert(output, values);
             }
             "DequantizeLinear" => {
@@ -111,7 +148,6 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
                     if !shared(1) || !shared(2) {
                         return None;
                     }
-                    partners[*step] = partners[*step].or_else(|| partner(output));
                 }
                 if a.fed(output).is_some_and(|wanted| a.pair_of(output).is_some() && worst_error(&values, wanted) > threshold * 0.5) {
                     return None;
@@ -129,7 +165,7 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
             }
         }
     }
-    let read = |((id, output), source): ((OpId, ValueId), Option<ValueId>)| {
+    let read = |(id, output): (OpId, ValueId)| {
         let scale = constant(id, 1).filter(|s| s.len() == 1)?.to_f32().first().copied()?;
         let zero = constant(id, 2);
         let (bottom, top) = match zero.map(Value::dtype) {
@@ -140,9 +176,9 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
             Some(_) => return None,
         };
         let zero = zero.map_or(Some(0.0), |z| z.to_f32().first().copied())?;
-        Some(Step { scale, zero, bottom, top, values: right.get(&output)?.clone(), source: source? })
+        Some(Step { output, scale, zero, bottom, top, values: right.get(&output)?.clone() })
     };
-    let steps: Option<Vec<Step>> = quantised.into_iter().zip(partners).map(read).collect();
+    let steps: Option<Vec<Step>> = quantised.into_iter().map(read).collect();
     steps.filter(|s| !s.is_empty())
 }
 
@@ -173,7 +209,7 @@ mod tests {
 
     fn step(scale: f32, zero: f32) -> Step {
         let values = vec![Value::from_f32(&[100], (0..100).map(|i| (i as f32 - 50.0) * 0.013).collect())];
-        Step { scale, zero, bottom: 0.0, top: 255.0, values, source: ValueId(0) }
+        Step { scale, zero, bottom: 0.0, top: 255.0, values, output: ValueId(0) }
     }
 
     /// Values within ±0.65 where other images reach ±16: a coarse step that is right, and parameters that are not.

@@ -11,6 +11,9 @@ use std::collections::{HashMap, HashSet};
 /// How many suspects are diagnosed, the earliest first; more is one cause seen many times.
 const MOST: usize = 160;
 
+/// Nodes of a region on which edits are tried.
+const NODES: usize = 24;
+
 /// All suspects of the graph.
 pub(super) fn find(
     subject: &Subject<'_>,
@@ -46,6 +49,7 @@ pub(super) fn find(
         ops.extend(&unusual);
         ops.extend(double_claim(a, region));
         ops.extend(&region.target);
+        ops.extend(idle_above(a, regions, region));
         dedup(&mut ops);
         let mut source = region.source.clone();
         for other in regions.iter().filter(|r| r.target.iter().any(|id| ops.contains(id))) {
@@ -54,7 +58,7 @@ pub(super) fn find(
         source.extend(around(a, region));
         dedup(&mut source);
         let mut tried = ops.clone();
-        tried.truncate(16);
+        tried.truncate(NODES);
         let checks = trial::checks(a, index);
         let mut bench = Bench {
             a,
@@ -126,6 +130,26 @@ fn one_step_off(a: &Alignment<'_>, region: &Region) -> Vec<(ValueId, Vec<Value>)
         for s in behind.chain(before) {
             if let Some(values) = a.laid(s, &pair.layout, pair.target, a.images()) {
                 out.push((pair.target, values));
+            }
+        }
+    }
+    out
+}
+
+/// Nodes above a region that are right by their numbers though what they fail to do shows below them: those that make nothing but what the
+/// source has already, and so have no counterpart in it (a Transpose that moves nothing, a Concat that puts together what a Slice had taken
+/// apart), and Reshapes, whose numbers stay whatever shape they give.
+fn idle_above(a: &Alignment<'_>, regions: &[Region], region: &Region) -> Vec<OpId> {
+    let mut out: Vec<OpId> = Vec::new();
+    let mut open: Vec<ValueId> = region.inputs.iter().map(|i| a.pairs[*i].target).collect();
+    while let Some(v) = open.pop() {
+        let Some(p) = a.target().producer(v) else { continue };
+        let shapes = matches!(a.target().op(p).op_type(), "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze");
+        let idle = regions.iter().find(|r| r.target.contains(&p) && (r.source.is_empty() || (shapes && r.target.len() == 1)));
+        for id in idle.into_iter().flat_map(|r| r.target.iter().rev()) {
+            if !out.contains(id) && out.len() < NODES {
+                out.push(*id);
+                open.extend(&a.target().op(*id).data);
             }
         }
     }

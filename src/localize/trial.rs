@@ -74,9 +74,11 @@ pub(super) fn error_after(
             let Some(wanted) = instead.get(v).map(Vec::as_slice).or_else(|| a.fed(*v)).and_then(|x| x.get(image)) else { continue };
             let Some(at) = edited.model().index().value(name) else { return f32::INFINITY };
             let found = local.get(&at).or_else(|| edited.constant(at)).or_else(|| fed(at).and_then(|x| x.get(image)));
-            let error = found.map_or(f32::INFINITY, |f| {
-                if f.len() == wanted.len() { relative_error(&f.to_f32(), &wanted.to_f32()) } else { f32::INFINITY }
-            });
+            // As many numbers in another shape are of no use to what reads them.
+            let own = a.computed(*v).and_then(|c| c.get(image)).map(Value::shape);
+            let theirs = a.pair_of(*v).and_then(|p| a.source().values(p.source)).and_then(|x| x.get(image)).map(Value::shape);
+            let fits = |f: &Value| f.len() == wanted.len() && [Some(wanted.shape()), own, theirs].contains(&Some(f.shape()));
+            let error = found.filter(|f| fits(f)).map_or(f32::INFINITY, |f| relative_error(&f.to_f32(), &wanted.to_f32()));
             worst = worst.max(error);
             if worst > 1e3 {
                 return worst;

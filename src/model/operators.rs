@@ -115,6 +115,11 @@ pub(super) fn find(domain: &str, name: &str, version: i64) -> Result<&'static Op
     versions.iter().rev().find(|o| o.since <= version).ok_or_else(|| versions.first().map(|o| o.since))
 }
 
+/// The version since which an operator is as it is in a version of its operator set; `None` where it is not there, or not to be used any more.
+pub fn first_version(domain: &str, name: &str, version: i64) -> Option<i64> {
+    find(domain, name, version).ok().filter(|o| o.attributes.is_some()).map(|o| o.since)
+}
+
 /// Names of the attributes that a node can have; none where the operator is not known.
 pub fn attribute_names(domain: &str, name: &str, version: i64) -> impl Iterator<Item = &'static str> {
     let found = find(domain, name, version).ok().and_then(|o| o.attributes.as_ref());

@@ -165,8 +165,8 @@ impl Turns<'_> {
     fn objection(&self, before: &Job, proposal: &Proposal) -> Option<String> {
         let failed = |j: &Job| j.target_labels.failure.is_some();
         let (was, is) = (before.flips().len(), self.job.flips().len());
-        if failed(self.job) && !failed(before) {
-            return Some("the target would not run".into());
+        if let Some(why) = self.job.target_labels.failure.as_ref().filter(|_| !failed(before)) {
+            return Some(format!("the target would not run: {why}"));
         }
         if !failed(before) && is > was.saturating_add(self.policy.broken) {
             return Some(format!("flips would go from {was} to {is}"));

@@ -75,8 +75,10 @@ pub struct Round {
 /// What came of it all.
 #[derive(Debug, Clone)]
 pub struct Repaired {
-    /// Flips at first.
+    /// Flips at first; where the target did not run, every image.
     pub initial: usize,
+    /// Why the target did not run at first, where it did not.
+    pub did_not_run: Option<String>,
     /// Flips at the end.
     pub left: usize,
     /// Images that flip at the end and agreed at first.
@@ -89,12 +91,25 @@ pub struct Repaired {
     pub notes: Vec<String>,
 }
 
+/// How a job stood before anything was mended.
+pub(super) struct Start {
+    flips: Vec<usize>,
+    did_not_run: Option<String>,
+}
+
+impl Start {
+    pub(super) fn of(job: &Job) -> Self {
+        Self { flips: job.flips(), did_not_run: job.target_labels.failure.clone() }
+    }
+}
+
 impl Repaired {
-    /// What came of a job whose images of this list flipped at first.
-    pub(super) fn of(job: &Job, first: &[usize], rounds: Vec<Round>, notes: Vec<String>) -> Self {
+    /// What came of a job that stood like this at first.
+    pub(super) fn of(job: &Job, first: Start, rounds: Vec<Round>, notes: Vec<String>) -> Self {
         let flips = job.flips();
-        let broken = flips.iter().copied().filter(|i| !first.contains(i)).collect();
-        Self { initial: first.len(), left: flips.len(), broken, of: job.count(), rounds, notes }
+        let broken = flips.iter().copied().filter(|i| !first.flips.contains(i)).collect();
+        let Start { flips: initial, did_not_run } = first;
+        Self { initial: initial.len(), did_not_run, left: flips.len(), broken, of: job.count(), rounds, notes }
     }
 }
 
@@ -105,7 +120,7 @@ impl Repaired {
 pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dyn Watch) -> Result<Repaired, RepairError> {
     job.evaluate_keeping(watch)?;
     journal.evaluated(job).map_err(RepairError::Journal)?;
-    let first = job.flips();
+    let first = Start::of(job);
     let mut rounds = Vec::new();
     for _ in 0..policy.rounds {
         if watch.cancelled() {
@@ -143,5 +158,5 @@ pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dy
             uncertain.iter().take(3).map(name).collect::<Vec<_>>().join(", ")
         ));
     }
-    Ok(Repaired::of(job, &first, rounds, notes))
+    Ok(Repaired::of(job, first, rounds, notes))
 }

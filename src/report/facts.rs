@@ -112,6 +112,9 @@ pub struct EvaluationLine {
     pub mended: Vec<String>,
     /// Images that differ now and agreed before.
     pub broken: Vec<String>,
+    /// Why the target does not run, where it does not: images without a label of it count among those that differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub does_not_run: Option<String>,
     /// Images that cannot be read.
     pub unreadable: Vec<String>,
 }
@@ -353,7 +356,12 @@ impl Report {
 
     /// The whole in one line.
     pub fn headline(&self) -> String {
+        let runs = |e: Option<&EvaluationLine>| e.is_none_or(|e| e.does_not_run.is_none());
+        let (ran, runs) = (runs(self.evaluations.first()), runs(self.evaluations.last()));
         match (self.before, self.after) {
+            (_, Some(_)) if !runs => "the target does not run".into(),
+            (_, Some(a)) if !ran && a.flips == 0 => format!("the target did not run; now none of {} images has another label", a.of),
+            (_, Some(a)) if !ran => format!("the target did not run; now {} of {} images have another label", a.flips, a.of),
             (Some(b), Some(a)) if b.of == a.of && b != a => format!("{} → {} of {} images have another label", b.flips, a.flips, a.of),
             (_, Some(a)) if a.flips == 0 => format!("none of {} images has another label", a.of),
             (_, Some(a)) => format!("{} of {} images have another label", a.flips, a.of),
@@ -409,6 +417,7 @@ fn evaluations(records: &[Record]) -> Vec<EvaluationLine> {
             count: FlipCount { flips: e.flips, of: e.images },
             mended: e.mended.clone(),
             broken: e.broken.clone(),
+            does_not_run: e.does_not_run.clone(),
             unreadable: e.unreadable.clone(),
         })
     };

@@ -107,7 +107,7 @@ fn steps(report: &Report) -> Vec<minijinja::Value> {
     let most = report.evaluations.iter().map(|e| e.count.flips).max().unwrap_or(0).max(1);
     let column = |e: &super::facts::EvaluationLine| {
         let share = 100.0 * e.count.flips as f32 / most as f32;
-        context! { seq => e.seq, flips => e.count.flips, of => e.count.of, share => format!("{share:.1}"), mended => e.mended.len(), broken => e.broken.len() }
+        context! { seq => e.seq, flips => e.count.flips, of => e.count.of, runs => e.does_not_run.is_none(), share => format!("{share:.1}"), mended => e.mended.len(), broken => e.broken.len() }
     };
     report.evaluations.iter().map(column).collect()
 }

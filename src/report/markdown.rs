@@ -175,7 +175,11 @@ fn course(out: &mut String, r: &Report) -> Result {
     }
     writeln!(out, "## Course\n\n| record | flips | mended | newly broken |\n|---|---|---|---|")?;
     for e in &r.evaluations {
-        writeln!(out, "| {} | {} of {} | {} | {} |", e.seq, e.count.flips, e.count.of, e.mended.len(), nodes(&e.broken))?;
+        let flips = match e.does_not_run {
+            Some(_) => "does not run".into(),
+            None => format!("{} of {}", e.count.flips, e.count.of),
+        };
+        writeln!(out, "| {} | {flips} | {} | {} |", e.seq, e.mended.len(), nodes(&e.broken))?;
     }
     writeln!(out)
 }

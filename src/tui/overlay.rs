@@ -212,7 +212,8 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             }
         }
         Overlay::Harmful { proposal } => {
-            if action == Some(Action::Accept) {
+            // Another key than the one that led here: pressed twice in haste, that one changes nothing.
+            if key.code == KeyCode::Char('y') {
                 effects.push(Effect::Engine(Command::Accept(*proposal)));
                 return;
             }

@@ -3,10 +3,13 @@
 use crate::align::Verdict;
 use crate::compare::LeftOut;
 use crate::localize::{Findings, Ranking, Suspect};
+use crate::model::onnx::NodeProto;
+use crate::model::{Model, NodeExt};
 use crate::repair::Job;
 use crate::report::{KnownBug, known_of};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// What `--json` gives.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -109,6 +112,22 @@ fn change(remedy: &crate::localize::Remedy) -> String {
     }
 }
 
+/// Labels of nodes; ahead of those of a function's body that of the node which calls it, as only this one has the name in the file.
+fn in_file<'a>(original: &Model, labels: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let called = |n: &NodeProto| original.proto().functions.iter().any(|f| f.name() == n.op_type() && f.domain() == n.domain());
+    let calls: HashSet<&str> = original.nodes().map(|(_, n)| n).filter(|n| called(n)).map(NodeExt::label).collect();
+    let mut out: Vec<String> = Vec::new();
+    for label in labels {
+        let caller = label.match_indices('/').map(|(at, _)| &label[..at]).find(|part| calls.contains(part));
+        for name in caller.into_iter().chain([label]) {
+            if !out.iter().any(|o| o == name) {
+                out.push(name.to_string());
+            }
+        }
+    }
+    out
+}
+
 /// All that was found, with names in place of ids.
 pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
     let (target, source) = (job.target.model(), job.source.model());
@@ -118,7 +137,7 @@ pub fn report(job: &Job, findings: &Findings) -> LocalizeReport {
         rank: i + 1,
         category: s.category.id(),
         kind: s.kind.map(crate::localize::Kind::id),
-        target_nodes: s.target_nodes.iter().map(|n| target.label(*n).to_string()).collect(),
+        target_nodes: in_file(&job.original, s.target_nodes.iter().map(|n| target.label(*n))),
         target_tensors: s.target_tensors.iter().map(|v| target.index().name(*v).to_string()).collect(),
         source_nodes: s.source_nodes.iter().map(|n| source.label(*n).to_string()).collect(),
         words: s.words.clone(),

@@ -1,17 +1,19 @@
 //! Attributes: what the source's operator of the same type has, one at a time and then together.
 
+use super::constants::wanted_constants;
+use super::normalisation::groups;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
-use crate::model::{Edit, NodeExt};
+use crate::model::{Edit, NodeExt, attribute_names};
 use crate::run::{Network, OpId};
 
 /// The kind of fault that a wrong attribute is. Axes and perms are tried apart, as they depend on the layout.
 fn kind(op: &str, attribute: &str) -> Option<Kind> {
     Some(match (op, attribute) {
-        ("Gemm", "alpha" | "beta" | "transA" | "transB") => Kind::LhGemm,
-        (_, "pads" | "auto_pad") => Kind::LhPads,
-        (_, "strides" | "dilations" | "output_padding") => Kind::LhStride,
+        ("Gemm" | "FusedGemm" | "FusedMatMul", "alpha" | "beta" | "transA" | "transB") | ("Einsum", "equation") => Kind::LhGemm,
+        (_, "pads" | "auto_pad" | "output_padding" | "output_shape") => Kind::LhPads,
+        (_, "strides" | "dilations") => Kind::LhStride,
         ("Conv" | "ConvTranspose" | "ConvInteger", "group") => Kind::LhGroup,
         (_, "kernel_shape" | "ceil_mode" | "count_include_pad" | "storage_order" | "p") => Kind::LhPool,
         (_, "epsilon") => Kind::LhEps,
@@ -37,6 +39,8 @@ fn default(op: &str, attribute: &str, like: &AttributeProto) -> AttributeProto {
         ("Selu", "gamma") => float(1.050_701),
         ("LRN", "alpha") => float(1e-4),
         ("LRN", "beta") => float(0.75),
+        ("QuickGelu", "alpha") => float(1.702),
+        ("ThresholdedRelu" | "Elu" | "Celu", "alpha") => float(1.0),
         (_, "alpha" | "beta") => float(1.0),
         (_, "min") => float(f32::MIN),
         (_, "max") => float(f32::MAX),
@@ -76,6 +80,7 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
     for t in &bench.ops {
         let mine = bench.target().op(*t).proto();
         out.extend(pads(bench, *t));
+        out.extend(unknown(bench, *t));
         for s in &bench.source {
             let theirs = bench.reference().op(*s).proto();
             if theirs.op_type() != mine.op_type() {
@@ -104,9 +109,25 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
         out.extend(other_choices(bench, *t));
         out.extend(gemm(bench, *t));
     }
+    out.extend(groups(bench));
     // Single attributes before all of a node at once.
     out.sort_by_key(|r| matches!(r.edit, Edit::All(_)) && !(matches!(r.kind, Kind::LhPads) && r.equivalents.is_empty()));
     out
+}
+
+/// Attributes that the operator does not have in the target's operator set, taken away: runtimes refuse the model for them.
+fn unknown(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
+    let node = bench.target().op(t).proto();
+    let (domain, op) = (node.domain_name(), node.op_type());
+    let version = bench.target().model().opset(domain);
+    let known: Vec<&str> = attribute_names(domain, op, version).collect();
+    let names: Vec<&str> = node.attribute.iter().map(AttributeProto::name).filter(|a| !known.contains(a) && !a.starts_with("__")).collect();
+    if bench.forbidden.is_none() || !domain.is_empty() || known.is_empty() || names.is_empty() {
+        return None;
+    }
+    let edits = names.iter().map(|a| Edit::RemoveAttribute { node: bench.key(t), attribute: a.to_string() });
+    let words = format!("{op} of version {version} has no attribute '{}'", names.join("', '"));
+    Some(Remedy::new(Kind::CgUnsupported, Edit::All(edits.collect()), words).at(t))
 }
 
 /// Attributes in which two operators of a type differ, with the source's value.
@@ -182,6 +203,50 @@ fn other_choices(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     }
     for name in flags {
         add(AttributeProto::of_int(name, 1 - node.int(name).unwrap_or(0).clamp(0, 1)));
+    }
+    for (name, values) in slopes(bench, op) {
+        values.iter().for_each(|v| add(AttributeProto::of_float(name, *v)));
+    }
+    if op == "Einsum" {
+        exchanged_letters(node.string("equation").unwrap_or_default()).iter().for_each(|e| add(AttributeProto::of_string("equation", e)));
+    }
+    out
+}
+
+/// Numbers of an activation: the usual ones, and those that the source has as constants where it says the same in other words.
+fn slopes(bench: &Bench<'_>, op: &str) -> Vec<(&'static str, Vec<f32>)> {
+    let usual: &[(&str, &[f32])] = match op {
+        "QuickGelu" => &[("alpha", &[1.0, 1.702])],
+        "HardSigmoid" => &[("alpha", &[1.0 / 6.0, 0.2]), ("beta", &[0.5])],
+        "LeakyRelu" => &[("alpha", &[0.01, 0.1, 0.2, 0.3])],
+        "Elu" | "Celu" => &[("alpha", &[1.0])],
+        "Selu" => &[("alpha", &[1.673_263_2]), ("gamma", &[1.050_701])],
+        "FusedMatMul" | "FusedGemm" => &[("alpha", &[1.0])],
+        _ => return Vec::new(),
+    };
+    let theirs: Vec<f32> =
+        bench.source.iter().flat_map(|s| wanted_constants(bench, *s)).filter(|c| c.len() == 1).map(|c| c.to_f32()[0]).collect();
+    // A factor that the source takes half of on each side of a product.
+    let squares = theirs.iter().filter(|_| op.starts_with("Fused")).map(|x| x * x);
+    usual.iter().map(|(name, values)| (*name, values.iter().chain(&theirs).copied().chain(squares.clone()).collect())).collect()
+}
+
+/// The equation with two axes of one operand exchanged, for each operand and each two of its axes.
+fn exchanged_letters(equation: &str) -> Vec<String> {
+    let letters: Vec<char> = equation.chars().filter(|c| !c.is_whitespace()).collect();
+    let operands = letters.iter().position(|c| *c == '-').unwrap_or(letters.len());
+    let mut out = Vec::new();
+    for i in 0..operands {
+        for j in i + 1..operands {
+            if letters[j] == ',' {
+                break;
+            }
+            if letters[i].is_alphabetic() && letters[j].is_alphabetic() && letters[i] != letters[j] {
+                let mut other = letters.clone();
+                other.swap(i, j);
+                out.push(other.into_iter().collect());
+            }
+        }
     }
     out
 }

@@ -75,7 +75,12 @@ fn solve(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
         None => Err(true),
         Some(p) => target.op(p).data.first().copied().ok_or(false),
     });
-    let kind = if built_in == Err(true) || target.inputs().contains(&input) { Kind::PpBaked } else { Kind::WbValues };
+    let kind = match op.op_type() {
+        _ if built_in == Err(true) || target.inputs().contains(&input) => Kind::PpBaked,
+        // One number a channel, added: a bias.
+        "Add" | "Sub" if axis.is_some() => Kind::WbBias,
+        _ => Kind::WbValues,
+    };
     let words = format!("the constant of {} does not fit what the source has behind it", op.op_type());
     let mut remedy = Remedy::new(kind, edit, words).at(t).or(&[Kind::WbValues, Kind::WbBias]);
     remedy.tensors = behind(bench, constant);

@@ -1,11 +1,12 @@
 //! Nodes: wrong inputs, missing, extra and other operators.
 
 use super::constants::fresh_name;
+use super::restate::Restated;
 use super::subgraph::partners_exact;
 use super::{Bench, Remedy};
 use crate::align::moves;
 use crate::localize::Kind;
-use crate::model::onnx::NodeProto;
+use crate::model::onnx::{NodeProto, tensor_proto::DataType};
 use crate::model::{Edit, ValueId};
 use crate::run::OpId;
 use std::collections::{HashMap, HashSet};
@@ -218,7 +219,51 @@ pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
             out.extend(inserted(bench, *t, *s));
         }
     }
+    out.extend(bench.ops.iter().flat_map(|t| inner(bench, *t)));
     dedup(out)
+}
+
+/// A function of one value that is missing behind a node, where the source has it inside a larger operator and so no node to take over.
+fn inner(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let inside = |s: &OpId| match bench.reference().op(*s).op_type() {
+        "LayerNormalization" | "GroupNormalization" | "InstanceNormalization" | "RMSNormalization" | "LpNormalization" | "ReduceL2" => {
+            &["Sqrt", "Reciprocal"][..]
+        }
+        "Gelu" | "FastGelu" => &["Erf", "Tanh"],
+        "HardSwish" | "HardSigmoid" => &["HardSigmoid"],
+        "Mish" => &["Softplus", "Tanh"],
+        "Softmax" | "LogSoftmax" | "Softplus" => &["Exp", "Log"],
+        "Swish" => &["Sigmoid"],
+        _ => &[],
+    };
+    let mut functions: Vec<&str> = bench.source.iter().flat_map(|s| inside(s).iter().copied()).collect();
+    functions.sort_unstable();
+    functions.dedup();
+    let target = bench.target();
+    let op = target.op(t);
+    let Some(output) = op.made().next().filter(|v| op.made().count() == 1 && bench.checks.iter().all(|(_, c)| c != v)) else {
+        return Vec::new();
+    };
+    let name = bench.name(output).to_string();
+    let remedy = |function: &&str| {
+        let made = fresh_name(bench, &format!("{name}_{}", function.to_lowercase()));
+        let node = NodeProto {
+            op_type: Some(function.to_string()),
+            name: Some(made.clone()),
+            input: vec![name.clone()],
+            output: vec![made.clone()],
+            ..NodeProto::default()
+        };
+        let mut edits = vec![Edit::InsertNode { before: bench.next_key(t), node }];
+        for c in target.consumers(output) {
+            let slots = target.op(*c).inputs.iter().enumerate().filter(|(_, v)| **v == Some(output));
+            edits.extend(slots.map(|(slot, _)| Edit::RewireInput { node: bench.key(*c), slot, value: made.clone() }));
+        }
+        let mut remedy = Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{function} is missing behind {}", op.op_type())).at(t);
+        remedy.ops.extend(target.consumers(output));
+        remedy
+    };
+    functions.iter().map(remedy).collect()
 }
 
 /// The node away: what read it reads its input.
@@ -273,14 +318,23 @@ fn removed(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
     Some(remedy)
 }
 
-/// Attributes and constants of a source op as a node of the target. The constants come as new initializers.
-fn transplanted(bench: &Bench<'_>, s: OpId, inputs: &HashMap<ValueId, String>, output: &str) -> Option<(NodeProto, Vec<Edit>)> {
+/// Attributes and constants of a source op as a node of the target, and the edits ahead of it: its constants as new initializers, and where the
+/// target's operator set says it with several nodes, all but the last put in before `before`.
+fn transplanted(
+    bench: &Bench<'_>,
+    s: OpId,
+    inputs: &HashMap<ValueId, String>,
+    output: &str,
+    before: Option<&String>,
+) -> Option<(NodeProto, Vec<Edit>)> {
     let op = bench.reference().op(s);
     let mut node: NodeProto = op.proto().clone();
     node.name = Some(fresh_name(bench, &format!("{output}_{}", node.op_type().to_lowercase())));
     node.output = vec![output.to_string()];
-    let mut edits = Vec::new();
+    let mut constants = Vec::new();
     node.input.clear();
+    // What the target computes in here.
+    let dtype = bench.checks.first().and_then(|(_, v)| bench.a.fed(*v)).map(|x| x[0].dtype());
     for (slot, v) in op.inputs.iter().enumerate() {
         let Some(v) = v else {
             node.input.push(String::new());
@@ -290,12 +344,17 @@ fn transplanted(bench: &Bench<'_>, s: OpId, inputs: &HashMap<ValueId, String>, o
             (Some(name), _) => node.input.push(name.clone()),
             (None, Some(c)) => {
                 let name = fresh_name(bench, &format!("{output}_{}_{slot}", op.op_type().to_lowercase()));
-                edits.push(Edit::AddInitializer { tensor: c.to_proto(&name) });
+                let like = dtype.filter(|d| c.is_float() && matches!(d, DataType::Float16 | DataType::Bfloat16 | DataType::Float));
+                constants.push((name.clone(), like.map_or(Some(c.clone()), |d| c.cast(d))?));
                 node.input.push(name);
             }
             (None, None) => return None,
         }
     }
+    let Restated { mut nodes, constants } = bench.restated(s, node, constants)?;
+    let node = nodes.pop()?;
+    let mut edits: Vec<Edit> = constants.iter().map(|(name, c)| Edit::AddInitializer { tensor: c.to_proto(name) }).collect();
+    edits.extend(nodes.into_iter().map(|node| Edit::InsertNode { before: before.cloned(), node }));
     Some((node, edits))
 }
 
@@ -344,6 +403,7 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     if theirs.data.len() != live.len()
         || theirs.op_type() == op.op_type()
         || moves(theirs.op_type())
+        || moves(op.op_type())
         || heavy(theirs.op_type())
         || theirs.made().count() != 1
         || op.made().count() != 1
@@ -352,7 +412,7 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     }
     let Some(output) = op.made().next() else { return Vec::new() };
     let inputs: HashMap<ValueId, String> = theirs.data.iter().copied().zip(live.iter().map(|v| bench.name(*v).to_string())).collect();
-    let Some((node, mut edits)) = transplanted(bench, s, &inputs, bench.name(output)) else { return Vec::new() };
+    let Some((node, mut edits)) = transplanted(bench, s, &inputs, bench.name(output), Some(&bench.key(t))) else { return Vec::new() };
     edits.push(Edit::ReplaceNode { node: bench.key(t), with: node });
     let pools = |o: &str| o.ends_with("Pool") || o.starts_with("Reduce");
     let reduces = |o: &str| o.starts_with("Reduce");
@@ -380,7 +440,7 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
         let Some(v) = v.filter(|v| target.constant(*v).is_none() && bench.a.is_live(*v)) else { continue };
         let name = fresh_name(bench, &format!("{}_mended", bench.name(v)));
         for inputs in input_choices(bench, s, v, t) {
-            let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name) else { continue };
+            let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name, Some(&bench.key(t))) else { continue };
             edits.push(Edit::InsertNode { before: Some(bench.key(t)), node });
             edits.push(Edit::RewireInput { node: bench.key(t), slot, value: name.clone() });
             let mut remedy =
@@ -400,11 +460,12 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
                     *n = inner.clone()
                 }
             });
-            let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name) else { continue };
+            let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name, next.as_ref()) else { continue };
             let mut renamed = target.model().node(op.node).clone();
             let Some(place) = renamed.output.iter().position(|o| *o == name) else { continue };
             renamed.output[place] = inner.clone();
-            edits.push(Edit::ReplaceNode { node: bench.key(t), with: renamed });
+            // Renamed first, so that what is put in behind it finds it.
+            edits.insert(0, Edit::ReplaceNode { node: bench.key(t), with: renamed });
             edits.push(Edit::InsertNode { before: next.clone(), node });
             let mut remedy =
                 Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{} is missing behind {}", theirs.op_type(), op.op_type())).at(t);

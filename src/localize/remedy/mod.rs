@@ -11,16 +11,19 @@ mod fold;
 mod graph;
 mod linear;
 mod normalisation;
+mod numbers;
 mod quantised;
+mod restate;
 mod shape;
 mod subgraph;
 mod types;
 mod weights;
 
-use super::Kind;
 use super::trial::{Check, error_after};
+use super::{Category, Kind};
 use crate::align::Alignment;
-use crate::model::{Edit, ValueId};
+use crate::model::onnx::NodeProto;
+use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
@@ -133,6 +136,16 @@ impl Bench<'_> {
     pub fn name(&self, v: ValueId) -> &str {
         self.target().model().index().name(v)
     }
+    /// A node of the source, with the names it has in the target for what it reads and makes, as the target's operator sets say it.
+    fn restated(&self, s: OpId, node: NodeProto, constants: Vec<(String, Value)>) -> Option<restate::Restated> {
+        let (mine, theirs) = (self.target().model(), self.reference().model());
+        let versions = restate::Versions { from: theirs.opset(node.domain_name()), to: mine.opset(node.domain_name()) };
+        let first = self.reference().op(s).inputs.first().copied().flatten();
+        let rank = first.and_then(|v| self.a.source().values(v)).and_then(|x| x.first()).map(|x| x.shape().len());
+        let fresh = |name: &str| constants::fresh_name(self, name);
+        (versions.to > 0).then_some(())?;
+        restate::restate(node, versions, restate::Surroundings { constants, rank, fresh: &fresh })
+    }
     /// Runs a remedy's region; infinite when it cannot be applied or does not run.
     pub fn error(&self, base: &Network, remedy: &Remedy) -> f32 {
         let Ok((model, _)) = base.model().apply(&remedy.edit) else { return f32::INFINITY };
@@ -208,6 +221,39 @@ pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
         .collect()
 }
 
+/// The same change in all nodes that ask for it: what a converter gets wrong by rule it gets wrong wherever the rule applies, and no single node
+/// then brings the region right. Candidates that are told in the same words are the same change.
+fn everywhere(single: &[Remedy]) -> Vec<Remedy> {
+    let mut groups: Vec<Vec<&Remedy>> = Vec::new();
+    for remedy in single.iter().filter(|r| r.checks.is_none() && matches!(r.kind.category(), Category::LH | Category::TS)) {
+        match groups.iter_mut().find(|g| g[0].words == remedy.words && g[0].kind == remedy.kind) {
+            Some(group) if group.iter().all(|r| r.ops != remedy.ops) => group.push(remedy),
+            Some(_) => {}
+            None => groups.push(vec![remedy]),
+        }
+    }
+    groups.retain(|g| g.len() > 1);
+    let together = |group: Vec<&Remedy>| {
+        let mut edits: Vec<Edit> = Vec::new();
+        for edit in group.iter().map(|r| &r.edit) {
+            let parts = if let Edit::All(parts) = edit { &parts[..] } else { std::slice::from_ref(edit) };
+            // Nodes that share a constant share the new one as well.
+            parts.iter().for_each(|e| {
+                if !edits.contains(e) {
+                    edits.push(e.clone())
+                }
+            });
+        }
+        let mut all = group[0].clone();
+        all.edit = Edit::All(edits);
+        all.words = format!("{}; so in {} nodes", all.words, group.len());
+        all.ops = group.iter().flat_map(|r| r.ops.iter().copied()).collect();
+        all.tensors = group.iter().flat_map(|r| r.tensors.iter().copied()).collect();
+        all
+    };
+    groups.into_iter().map(together).collect()
+}
+
 /// Of several orders of axes for one node that fit equally well only the first stays: they differ in axes of one element, which no image tells
 /// apart, and the first is the likeliest.
 fn one_order_each(found: &mut Vec<Found>) {
@@ -239,19 +285,21 @@ const FAMILIES: &[Family] = &[
     types::types,
     shape::axes,
     attributes::attributes,
+    numbers::numbers,
     constants::small,
     weights::weights,
     graph::extra,
     graph::rewired,
     graph::operators,
     shape::transposes,
+    shape::chains,
 ];
 
 fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
     let mut families = FAMILIES.to_vec();
     if bench.layout {
         // Where axes are in the wrong order, what moves axes is asked first.
-        let first: [Family; 4] = [types::types, shape::axes, graph::rewired, shape::transposes];
+        let first: [Family; 5] = [types::types, shape::axes, graph::rewired, shape::transposes, shape::chains];
         families.retain(|f| !first.iter().any(|x| std::ptr::fn_addr_eq(*f, *x)));
         families.splice(0..0, first);
     }
@@ -259,7 +307,9 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
         let mut tried: Vec<Edit> = Vec::new();
         // A family that has hundreds of candidates has none that is likely.
-        for remedy in family(bench).into_iter().take(MOST) {
+        let single: Vec<Remedy> = family(bench).into_iter().take(MOST).collect();
+        let common = everywhere(&single);
+        for remedy in single.into_iter().chain(common) {
             // Many places of the source suggest the same.
             if remedy.checks.is_none() && tried.contains(&remedy.edit) {
                 continue;

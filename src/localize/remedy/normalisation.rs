@@ -1,11 +1,11 @@
-//! Parameters of a batch norm whose counterpart the source folded away.
+//! Normalisations: parameters of a batch norm whose counterpart the source folded away, groups, a shift that is missing.
 
-use super::constants::{behind, replace};
+use super::constants::{behind, fresh_name, replace};
 use super::fold::{Linear, per_channel};
 use super::linear::pairs;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
-use crate::model::NodeExt;
+use crate::model::{Edit, NodeExt};
 use crate::run::{OpId, Value};
 
 /// Parameters of a batch norm whose counterpart the source folded away: each one solved for alone.
@@ -64,4 +64,71 @@ fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> 
         out.push(remedy);
     }
     Some(out)
+}
+
+/// The groups of a GroupNormalization that is said as an InstanceNormalization between Reshapes, as exporters to older operator sets do: the
+/// shape in front and its scale and shift, which have one number for each group.
+pub(super) fn groups(bench: &Bench<'_>) -> Vec<Remedy> {
+    let count = |s: &OpId| {
+        let op = bench.reference().op(*s);
+        match op.op_type() {
+            "GroupNormalization" => usize::try_from(op.proto().int("num_groups")?).ok(),
+            "InstanceNormalization" => op.inputs.get(1).copied().flatten().and_then(|v| bench.reference().constant(v)).map(Value::len),
+            _ => None,
+        }
+    };
+    let mut wanted: Vec<usize> = bench.source.iter().filter_map(count).filter(|g| *g > 0).collect();
+    wanted.dedup();
+    let norms = bench.ops.iter().filter(|t| bench.target().op(**t).op_type() == "InstanceNormalization");
+    norms.flat_map(|t| wanted.iter().filter_map(|groups| in_groups(bench, *t, *groups)).collect::<Vec<_>>()).collect()
+}
+
+fn in_groups(bench: &Bench<'_>, norm: OpId, groups: usize) -> Option<Remedy> {
+    let target = bench.target();
+    let reshape = target.producer((*target.op(norm).inputs.first()?)?).filter(|p| target.op(*p).op_type() == "Reshape")?;
+    let mut shape = target.constant((*target.op(reshape).inputs.get(1)?)?)?.to_i64();
+    let now = std::mem::replace(shape.get_mut(1)?, groups as i64);
+    let mut edits = vec![replace(bench, reshape, 1, &Value::from_i64(&[shape.len()], shape))?];
+    let mut tensors = Vec::new();
+    for slot in [1, 2] {
+        let v = (*target.op(norm).inputs.get(slot)?)?;
+        let old = target.constant(v)?.to_f32();
+        let first = *old.first().filter(|x| old.iter().all(|y| y == *x))?;
+        edits.push(replace(bench, norm, slot, &Value::from_f32(&[groups], vec![first; groups]))?);
+        tensors.extend(behind(bench, v));
+    }
+    let words = format!("the normalisation is over {now} groups, the source's over {groups}");
+    let mut remedy = Remedy::new(Kind::LhGroup, Edit::All(edits), words).at(norm).at(reshape).or(&[Kind::TsReshape, Kind::WbNorm]);
+    remedy.tensors = tensors;
+    (now != groups as i64).then_some(remedy)
+}
+
+/// The shift of a LayerNormalization that has none: a constant of the source's region of as many elements as the scale.
+pub(super) fn missing_shift(bench: &Bench<'_>) -> Vec<Remedy> {
+    let target = bench.target();
+    let mut out = Vec::new();
+    for t in bench.ops.iter().filter(|t| target.op(**t).op_type() == "LayerNormalization") {
+        let op = target.op(*t);
+        let (Some(scale), None) = (op.inputs.get(1).copied().flatten(), op.inputs.get(2).copied().flatten()) else { continue };
+        let Some(scale) = target.constant(scale) else { continue };
+        let theirs = bench.source.iter().flat_map(|s| {
+            let op = bench.reference().op(*s);
+            let known = op.op_type() == "LayerNormalization";
+            op.inputs
+                .iter()
+                .enumerate()
+                .filter(move |(slot, _)| !known || *slot == 2)
+                .filter_map(|(_, v)| bench.reference().constant((*v)?))
+        });
+        for c in theirs.filter(|c| c.is_float() && c.len() == scale.len()) {
+            let Some(value) = c.cast(scale.dtype()).and_then(|c| c.reshape(scale.shape())) else { continue };
+            let name = fresh_name(bench, &format!("{}_shift", bench.key(*t)));
+            let edit = Edit::All(vec![
+                Edit::AddInitializer { tensor: value.to_proto(&name) },
+                Edit::RewireInput { node: bench.key(*t), slot: 2, value: name },
+            ]);
+            out.push(Remedy::new(Kind::WbBias, edit, "LayerNormalization has no bias, the source adds one").at(*t).or(&[Kind::WbNorm]));
+        }
+    }
+    out
 }

@@ -1,6 +1,6 @@
 //! Quantisation parameters, and weights that are quantised: mended in the target's own numbers.
 
-use super::constants::{behind, replace};
+use super::constants::{behind, laid_out, replace};
 use super::fold::Linear;
 use super::{Bench, Remedy};
 use crate::align::relative_error;
@@ -55,6 +55,7 @@ pub(super) fn quantisation(bench: &Bench<'_>) -> Vec<Remedy> {
         for v in op.inputs.iter().flatten().filter(|v| target.constant(**v).is_some()) {
             out.extend(weight_scale(bench, *t, *v).unwrap_or_default());
         }
+        out.extend(integer_zero_point(bench, *t));
         if !matches!(op.op_type(), "QuantizeLinear" | "DequantizeLinear") {
             continue;
         }
@@ -175,6 +176,56 @@ fn zero_point(bench: &Bench<'_>, t: OpId, folded: ValueId, node: &NodeProto, sca
     let mut remedy = Remedy::new(Kind::WbQuant, Edit::ReplaceInitializer { tensor }, words).at(t);
     remedy.tensors = behind(bench, folded);
     Some(remedy)
+}
+
+/// The zero point of a weight that an operator on integers reads as it is, with as many for it as there are output channels, or one.
+fn integer_zero_point(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let target = bench.target();
+    let op = target.op(t);
+    let (weight, slot, last) = match op.op_type() {
+        "ConvInteger" => (1, 3, false),
+        "MatMulInteger" => (1, 3, true),
+        "QLinearConv" => (3, 5, false),
+        "QLinearMatMul" => (3, 5, true),
+        _ => return Vec::new(),
+    };
+    let constant = |slot: usize| op.inputs.get(slot).copied().flatten().and_then(|v| target.constant(v));
+    let (Some(q), Some(now)) = (constant(weight), constant(slot)) else { return Vec::new() };
+    let numbers = q.to_f32();
+    let channels = now.len();
+    let channel = |i: usize| match (channels, last) {
+        (1, _) => 0,
+        (_, true) => i % channels,
+        (_, false) => i / (numbers.len() / channels).max(1),
+    };
+    let theirs = bench.source.iter().flat_map(|s| bench.reference().op(*s).inputs.iter().filter_map(|v| bench.reference().constant((*v)?)));
+    let mut out = Vec::new();
+    for c in theirs.filter(|c| c.is_float() && c.len() == q.len() && channels > 0 && c.len() >= channels) {
+        for w in laid_out(c, q).into_iter().take(6) {
+            let mut parts = vec![(Vec::new(), Vec::new()); channels];
+            for (i, (x, y)) in numbers.iter().zip(w.to_f32().iter()).enumerate() {
+                parts[channel(i).min(channels - 1)].0.push(*x);
+                parts[channel(i).min(channels - 1)].1.push(*y);
+            }
+            let fitted: Vec<(f32, f32)> = parts.iter().map(|(x, y)| line(x, y)).collect();
+            // What rounding to steps leaves is half a step at the most; weights in another order leave far more.
+            let off = |((x, y), (slope, zero)): (&(Vec<f32>, Vec<f32>), &(f32, f32))| {
+                x.iter().zip(y).all(|(x, y)| (slope * (x - zero) - y).abs() <= 1.5 * slope.abs())
+            };
+            let wanted: Vec<f32> = fitted.iter().map(|(_, zero)| zero.round()).collect();
+            if !parts.iter().zip(&fitted).all(off) || wanted == now.to_f32().as_ref() {
+                continue;
+            }
+            let Some(new) = Value::from_f32(now.shape(), wanted.clone()).cast(now.dtype()) else { continue };
+            let Some(edit) = replace(bench, t, slot, &new) else { continue };
+            let words =
+                format!("the zero point of the quantised weight is {}, the source's weight asks for {}", now.to_f32()[0], wanted[0]);
+            let mut remedy = Remedy::new(Kind::WbQuant, edit, words).at(t);
+            remedy.tensors = op.inputs[slot].map(|v| behind(bench, v)).unwrap_or_default();
+            out.push(remedy);
+        }
+    }
+    out
 }
 
 fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remedy>> {

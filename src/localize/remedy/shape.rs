@@ -21,6 +21,20 @@ fn orders(n: usize) -> Vec<Vec<i64>> {
     out
 }
 
+/// The orders that the source's Transposes of so many axes have, and those that two exchanged axes give.
+fn source_perms(bench: &Bench<'_>, rank: usize) -> Vec<Vec<i64>> {
+    let theirs = bench.source.iter().map(|s| bench.reference().op(*s)).filter(|op| op.op_type() == "Transpose");
+    let mut out: Vec<Vec<i64>> = theirs.filter_map(|op| op.proto().ints("perm").map(<[i64]>::to_vec)).filter(|p| p.len() == rank).collect();
+    for i in 0..rank {
+        for j in i + 1..rank {
+            let mut perm: Vec<i64> = (0..rank as i64).collect();
+            perm.swap(i, j);
+            out.push(perm);
+        }
+    }
+    out
+}
+
 fn rank(bench: &Bench<'_>, v: ValueId) -> Option<usize> {
     bench.a.fed(v).and_then(|x| x.first()).map(|x| x.shape().len())
 }
@@ -34,9 +48,11 @@ pub(super) fn axes(bench: &Bench<'_>) -> Vec<Remedy> {
         let Some(input) = op.data.first() else { continue };
         let Some(rank) = rank(bench, *input) else { continue };
         match op.op_type() {
-            "Transpose" if rank <= 5 => {
+            "Transpose" => {
                 let now = node.ints("perm").map_or_else(|| (0..rank as i64).rev().collect(), <[i64]>::to_vec);
-                for perm in orders(rank).into_iter().filter(|p| *p != now) {
+                // Of so many axes not every order is tried.
+                let perms = if rank <= 5 { orders(rank) } else { source_perms(bench, rank) };
+                for perm in perms.into_iter().filter(|p| *p != now) {
                     let edit = Edit::SetAttribute { node: bench.key(*t), attribute: AttributeProto::of_ints("perm", &perm) };
                     let words = format!("perm of Transpose is {now:?}, the source's numbers ask for {perm:?}");
                     let identity = perm.iter().enumerate().all(|(i, p)| i as i64 == *p);
@@ -82,11 +98,14 @@ fn reduce_axes(bench: &Bench<'_>, t: OpId, rank: usize) -> Vec<Remedy> {
         (None, Some(c)) => c.to_i64(),
         _ => return Vec::new(),
     };
-    let mut sets: Vec<Vec<i64>> = (0..rank as i64).map(|a| vec![a]).collect();
-    sets.extend((0..rank as i64).flat_map(|a| (a + 1..rank as i64).map(move |b| vec![a, b])));
-    let norm: Vec<i64> = now.iter().map(|a| if *a < 0 { a + rank as i64 } else { *a }).collect();
+    let mut norm: Vec<i64> = now.iter().map(|a| if *a < 0 { a + rank as i64 } else { *a }).collect();
+    norm.sort_unstable();
+    // Every set of axes, those of as many as now first.
+    let members = |bits: u32| (0..rank as i64).filter(|a| bits >> a & 1 == 1).collect::<Vec<i64>>();
+    let mut sets: Vec<Vec<i64>> = (1..1u32 << rank.min(6)).map(members).filter(|s| *s != norm).collect();
+    sets.sort_by_key(|s| s.len().abs_diff(now.len()));
     let mut out = Vec::new();
-    for axes in sets.into_iter().filter(|s| s.len() == now.len() && *s != norm) {
+    for axes in sets {
         let (edit, tensors) = match constant {
             Some(v) => (replace(bench, t, 1, &Value::from_i64(&[axes.len()], axes.clone())), behind(bench, v)),
             None => (Some(Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_ints("axes", &axes) }), Vec::new()),
@@ -97,7 +116,61 @@ fn reduce_axes(bench: &Bench<'_>, t: OpId, rank: usize) -> Vec<Remedy> {
         remedy.tensors = tensors;
         out.push(remedy);
     }
+    if op.op_type().starts_with("Reduce") {
+        let keeps = op.proto().int("keepdims").unwrap_or(1);
+        let edit = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_int("keepdims", 1 - keeps.clamp(0, 1)) };
+        let words = format!("keepdims of {} is {keeps}, what follows asks for the other", op.op_type());
+        out.push(Remedy::new(Kind::TsAxis, edit, words).at(t).or(&[Kind::TsReshape]));
+    }
     out
+}
+
+/// A chain of nodes that only move elements, all at once as the source's chain of the same types has them: the shape of a Reshape is of no use
+/// without the order of the Transpose behind it.
+pub(super) fn chains(bench: &Bench<'_>) -> Vec<Remedy> {
+    let moves = |op: &str| matches!(op, "Reshape" | "Transpose");
+    let mut out = Vec::new();
+    for t in &bench.ops {
+        for s in &bench.source {
+            let (mut mine, mut theirs) = (*t, *s);
+            let (mut edits, mut words, mut ops, mut tensors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            while let (op, other) = (bench.target().op(mine), bench.reference().op(theirs))
+                && op.op_type() == other.op_type()
+                && moves(op.op_type())
+            {
+                ops.push(mine);
+                if let Some((edit, what)) = as_theirs(bench, mine, theirs) {
+                    edits.push(edit);
+                    words.push(what);
+                    tensors.extend(op.inputs.get(1).copied().flatten().map(|v| behind(bench, v)).unwrap_or_default());
+                }
+                let above = op.data.first().and_then(|v| bench.target().producer(*v));
+                let Some((m, s)) = above.zip(other.data.first().and_then(|v| bench.reference().producer(*v))) else { break };
+                (mine, theirs) = (m, s);
+            }
+            if edits.len() > 1 {
+                let mut remedy = Remedy::new(Kind::TsReshape, Edit::All(edits), words.join("; ")).or(&[Kind::TsPerm, Kind::TsFlatten]);
+                (remedy.ops, remedy.tensors) = (ops, tensors);
+                out.push(remedy);
+            }
+        }
+    }
+    out
+}
+
+/// What makes a Reshape or Transpose the source's, where it differs.
+fn as_theirs(bench: &Bench<'_>, t: OpId, s: OpId) -> Option<(Edit, String)> {
+    let (op, theirs) = (bench.target().op(t), bench.reference().op(s));
+    if op.op_type() == "Transpose" {
+        let (now, perm) = (op.proto().ints("perm")?, theirs.proto().ints("perm")?);
+        let edit = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_ints("perm", perm) };
+        return (now != perm).then(|| (edit, format!("perm of Transpose is {now:?}, the source has {perm:?}")));
+    }
+    let shape = |v: Option<ValueId>, network: &crate::run::Network| network.constant(v?).map(Value::to_i64);
+    let now = shape(op.inputs.get(1).copied().flatten(), bench.target())?;
+    let wanted = shape(theirs.inputs.get(1).copied().flatten(), bench.reference())?;
+    let edit = replace(bench, t, 1, &Value::from_i64(&[wanted.len()], wanted.clone())).filter(|_| now != wanted)?;
+    Some((edit, format!("shape of Reshape is {now:?}, the source has {wanted:?}")))
 }
 
 /// Another target shape: the source's own there, its permutations, and the shape that what follows was made for.
@@ -138,11 +211,9 @@ fn reshape(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
         seen.push(shape.clone());
         // A batch that the target leaves open stays open.
         let mut open = shape.clone();
-        if now.first().is_some_and(|d| *d <= 0) && open.first() == Some(&1) && now.len() == open.len() {
-            open[0] = now[0];
-            if open[0] == -1 && open[1..].contains(&-1) {
-                open[0] = 1;
-            }
+        if open.first() == Some(&1) && (now.first().is_some_and(|d| *d <= 0) || batch_is_open(bench)) {
+            let left = now.first().copied().filter(|d| *d <= 0).unwrap_or(-1);
+            open[0] = if left == -1 && open[1..].contains(&-1) { 0 } else { left };
         }
         let Some(edit) = replace(bench, t, 1, &Value::from_i64(&[open.len()], open.clone())) else { continue };
         let mut remedy = Remedy::new(Kind::TsReshape, edit, format!("shape of Reshape is {now:?}, the source's is {open:?}")).at(t);
@@ -150,6 +221,16 @@ fn reshape(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
         out.push(remedy);
     }
     out
+}
+
+/// Whether the target leaves the extent of its first axis to whoever runs it.
+fn batch_is_open(bench: &Bench<'_>) -> bool {
+    use crate::model::onnx::{tensor_shape_proto::dimension::Value as Extent, type_proto};
+    let first = bench.target().model().inputs().next().and_then(|v| match v.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(t) => t.shape.as_ref()?.dim.first()?.value.clone(),
+        _ => None,
+    });
+    !matches!(first, Some(Extent::DimValue(_)))
 }
 
 /// A Transpose put in front of an input, or taken away.

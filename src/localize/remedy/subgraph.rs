@@ -1,6 +1,7 @@
 //! The last resort: the source's own sub-graph in the place of a region, with adapters of layout and element type; and what it differs in.
 
 use super::constants::fresh_name;
+use super::restate::Restated;
 use super::shape::transpose_node;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
@@ -60,6 +61,7 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
         let mut node = op.proto().clone();
         node.name = Some(fresh_name(bench, &format!("source_{}", bench.reference().label(*s))));
         node.input = Vec::new();
+        let mut constants: Vec<(String, Value)> = Vec::new();
         for (slot, v) in op.inputs.iter().enumerate() {
             let name = match v {
                 None => String::new(),
@@ -67,7 +69,7 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
                     (Some(n), _) => n.clone(),
                     (None, Some(c)) => {
                         let name = fresh_name(bench, &format!("source_{}_{slot}", bench.reference().label(*s)));
-                        edits.push(Edit::AddInitializer { tensor: c.to_proto(&name) });
+                        constants.push((name.clone(), c.clone()));
                         name
                     }
                     (None, None) => return None,
@@ -85,7 +87,9 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
                 values.insert(*v, name.clone());
             }
         }
-        edits.push(Edit::InsertNode { before: before.clone(), node });
+        let Restated { nodes, constants } = bench.restated(*s, node, constants)?;
+        edits.extend(constants.iter().map(|(name, c)| Edit::AddInitializer { tensor: c.to_proto(name) }));
+        edits.extend(nodes.into_iter().map(|node| Edit::InsertNode { before: before.clone(), node }));
     }
     let mut ops = bench.ops.clone();
     for (name, v) in &bench.checks {

@@ -3,7 +3,7 @@
 use super::constants::{behind, laid_out, replace};
 use super::difference::instead;
 use super::linear::linear;
-use super::normalisation::normalisation;
+use super::normalisation::{missing_shift, normalisation};
 use super::quantised::quantisation;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
@@ -17,6 +17,7 @@ pub(super) fn weights(bench: &Bench<'_>) -> Vec<Remedy> {
     out.extend(linear(bench));
     out.extend(copied(bench));
     out.extend(normalisation(bench));
+    out.extend(missing_shift(bench));
     out.extend(super::elementwise::elementwise(bench));
     out.extend(exchanged(bench));
     out.sort_by_key(Remedy::size);

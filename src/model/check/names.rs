@@ -20,7 +20,12 @@ pub(super) fn check(model: &Model, report: &mut Report) {
         if tensor.name().is_empty() {
             report.error(Subject::Tensor(String::new()), "name", "is empty");
         } else if made.insert(tensor.name(), "an initializer".into()).is_some() {
-            report.error(Subject::Tensor(tensor.name().into()), "name", "stands for something else too");
+            // Twice the same does no harm: runtimes take either.
+            let same = model.initializers().filter(|t| t.name() == tensor.name()).all(|t| t == tensor);
+            match same {
+                true => report.warn(Subject::Tensor(tensor.name().into()), "name", "is there twice, with the same numbers"),
+                false => report.error(Subject::Tensor(tensor.name().into()), "name", "stands for something else too"),
+            }
         }
     }
     let mut place = vec![usize::MAX; index.value_count()];

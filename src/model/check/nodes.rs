@@ -136,7 +136,13 @@ fn operator(model: &Model, node: &NodeProto, scope: &Scope<'_>, say: &mut impl F
     }
     for attribute in &node.attribute {
         match attributes.iter().find(|(name, _, _)| *name == attribute.name()) {
-            None => say(Severity::Warning, attribute.name(), format!("{op} of version {version} has no such attribute")),
+            // Names that begin so are for whoever wrote the file; runtimes pass over them.
+            None if attribute.name().starts_with("__") => {}
+            None => {
+                // Other domains add attributes without a new version.
+                let severity = if domain.is_empty() { Severity::Error } else { Severity::Warning };
+                say(severity, attribute.name(), format!("{op} of version {version} has no such attribute"));
+            }
             Some((_, wanted, _)) if attribute.r#type() != *wanted && attribute.r#type() != AttributeType::Undefined => {
                 say(Severity::Error, attribute.name(), format!("is {}, {op} wants {}", kind(attribute.r#type()), kind(*wanted)));
             }

@@ -24,7 +24,7 @@ mod pairing;
 mod params;
 mod probe;
 
-use super::decide::{Policy, Repaired};
+use super::decide::{Policy, Repaired, Start};
 use super::{Decision, Journal, Proposal};
 use super::{Job, RepairError};
 use crate::dataset::Recipe;
@@ -129,14 +129,14 @@ pub fn run(job: &mut Job, policy: &Policy, limit: Duration, journal: &mut dyn Jo
     let deadline = Instant::now().checked_add(limit);
     job.evaluate_keeping(watch)?;
     journal.evaluated(job).map_err(RepairError::Journal)?;
-    let first = job.flips();
+    let first = Start::of(job);
     let mut work =
         Work { job, policy, journal, watch, deadline, explored: HashSet::new(), refused: HashSet::new(), prepared: false, trials: 0 };
     let why = work.cycles()?;
     let (trials, cycles) = (work.trials, work.explored.len());
     let note =
         format!("the paper's loop: {trials} trials on {cycles} {}; it ended because {why}", if cycles == 1 { "image" } else { "images" });
-    Ok(Repaired::of(job, &first, Vec::new(), vec![note]))
+    Ok(Repaired::of(job, first, Vec::new(), vec![note]))
 }
 
 struct Work<'a> {

@@ -128,8 +128,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer) -> Option<Pos
             let mended = found.and_then(|p| p.flips).map_or(0, |(before, after)| before.saturating_sub(after));
             let text = format!("Of the images tried it mends {mended} and breaks {broken} of {of} that agree.");
             put(buffer, area, 0, 0, &text, theme.style(Role::Warn));
-            let accept = state.keys.key(Action::Accept);
-            for (y, (key, what)) in [(accept.as_str(), "accept it all the same"), ("esc", "leave it open")].into_iter().enumerate() {
+            for (y, (key, what)) in [("y", "accept it all the same"), ("esc", "leave it open")].into_iter().enumerate() {
                 put(buffer, area, 0, 2 + y, key, theme.style(Role::Key));
                 put(buffer, area, 5, 2 + y, what, theme.style(Role::Text));
             }

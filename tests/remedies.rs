@@ -1,0 +1,223 @@
+//! Faults in places that no sample has: two small networks that say the same, one of them with a fault, and what is said of it.
+
+use assert_cmd::Command;
+use fixcon::model::onnx::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    tensor_shape_proto::{Dimension, dimension},
+    type_proto,
+};
+use prost::Message;
+use serde_json::Value as Json;
+use std::path::Path;
+
+/// A network from `x` (1×3×32×32) over `a` (1×8×8×8, what the middle reads) and `b` (1×8×8×8, what it makes) to ten scores.
+struct Net {
+    version: i64,
+    nodes: Vec<NodeProto>,
+    tensors: Vec<TensorProto>,
+}
+
+fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto::of_int(name, i)
+}
+
+fn ints(name: &str, i: &[i64]) -> AttributeProto {
+    AttributeProto::of_ints(name, i)
+}
+
+/// Numbers between -1 and 1 that are the same in each run.
+fn noise(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+impl Net {
+    fn new(version: i64) -> Self {
+        let mut net = Self { version, nodes: Vec::new(), tensors: Vec::new() };
+        net.floats("w", &[8, 3, 4, 4], noise(384, 1)).node("Conv", "conv", &["x", "w"], &["a"], vec![ints("strides", &[4, 4])]);
+        net
+    }
+
+    fn floats(&mut self, name: &str, dims: &[i64], data: Vec<f32>) -> &mut Self {
+        let (name, dims) = (Some(name.into()), dims.to_vec());
+        self.tensors.push(TensorProto { name, dims, data_type: Some(1), float_data: data, ..TensorProto::default() });
+        self
+    }
+
+    fn numbers(&mut self, name: &str, data: &[i64]) -> &mut Self {
+        let (name, dims) = (Some(name.into()), vec![data.len() as i64]);
+        self.tensors.push(TensorProto { name, dims, data_type: Some(7), int64_data: data.to_vec(), ..TensorProto::default() });
+        self
+    }
+
+    fn node(&mut self, op: &str, name: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> &mut Self {
+        self.nodes.push(NodeProto {
+            op_type: Some(op.into()),
+            name: Some(name.into()),
+            input: inputs.iter().map(|i| i.to_string()).collect(),
+            output: outputs.iter().map(|o| o.to_string()).collect(),
+            attribute,
+            ..NodeProto::default()
+        });
+        self
+    }
+
+    fn save(&mut self, path: &Path) {
+        self.floats("v", &[512, 10], noise(5120, 7)).numbers("flat", &[1, 512]);
+        self.node("Reshape", "flatten", &["b", "flat"], &["f"], Vec::new());
+        self.node("MatMul", "scores", &["f", "v"], &["y"], Vec::new());
+        let graph = GraphProto {
+            name: Some("net".into()),
+            node: self.nodes.clone(),
+            initializer: self.tensors.clone(),
+            input: vec![declared("x", &[1, 3, 32, 32])],
+            output: vec![declared("y", &[1, 10])],
+            ..GraphProto::default()
+        };
+        let opset_import = vec![OperatorSetIdProto { domain: None, version: Some(self.version) }];
+        let proto = ModelProto { ir_version: Some(8), graph: Some(graph), opset_import, ..ModelProto::default() };
+        std::fs::write(path, proto.encode_to_vec()).expect("a file");
+    }
+}
+
+fn declared(name: &str, dims: &[i64]) -> ValueInfoProto {
+    let dim = dims.iter().map(|d| Dimension { value: Some(dimension::Value::DimValue(*d)), ..Dimension::default() }).collect();
+    let tensor = type_proto::Tensor { elem_type: Some(1), shape: Some(TensorShapeProto { dim }) };
+    let r#type = Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() });
+    ValueInfoProto { name: Some(name.into()), r#type, ..ValueInfoProto::default() }
+}
+
+/// What `localize` and then `repair` say, and whether the repaired model has no suspect any more.
+fn first_suspect(source: &mut Net, target: &mut Net) -> Json {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    source.save(&path("source.onnx"));
+    target.save(&path("target.onnx"));
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/images/probe");
+    let run = |command: &[&str], target: &str| {
+        let mut run = Command::cargo_bin("fixcon").expect("the program is built");
+        run.current_dir(dir.path()).args(command).args(["--json", "-q", "--source", "source.onnx", "--target", target, "--images"]);
+        let done = run.arg(&images).output().expect("it runs");
+        serde_json::from_slice::<Json>(&done.stdout)
+            .unwrap_or_else(|e| panic!("{command:?}: {e}: {}", String::from_utf8_lossy(&done.stderr)))
+    };
+    let found = run(&["localize"], "target.onnx");
+    assert_eq!(found["verdict"], "faulty", "{found}");
+    assert_eq!(found["suspects"].as_array().map(Vec::len), Some(1), "{}", found["suspects"]);
+    let repaired = run(&["repair", "--yes", "--holdout", "0", "-o", "mended.onnx"], "target.onnx");
+    assert_eq!((&repaired["final_mismatches"], repaired["output"].is_string()), (&0.into(), true), "{repaired}");
+    assert!(repaired["accepted"].as_array().is_some_and(|a| a.iter().all(|e| e["safe"] == true)), "{repaired}");
+    let again = run(&["localize"], "mended.onnx");
+    assert_eq!(again["verdict"], "clean", "{again}");
+    found["suspects"][0].clone()
+}
+
+fn is(suspect: &Json, kind: &str, node: &str) {
+    assert_eq!(suspect["kind"], kind, "{suspect}");
+    assert!(suspect["target_nodes"].as_array().is_some_and(|n| n.contains(&node.into())), "{suspect}");
+}
+
+#[test]
+fn groups_of_a_normalisation_that_an_older_operator_set_says_in_several_nodes() {
+    let (scale, shift) = (noise(8, 2), noise(8, 3));
+    let mut source = Net::new(21);
+    source.floats("s", &[8], scale.clone()).floats("t", &[8], shift.clone());
+    source.node("GroupNormalization", "norm", &["a", "s", "t"], &["b"], vec![int("num_groups", 4)]);
+    let mut target = Net::new(17);
+    target.numbers("apart", &[0, 1, -1]).numbers("together", &[1, 8, 8, 8]);
+    target.floats("one", &[1], vec![1.0]).floats("zero", &[1], vec![0.0]).floats("s", &[8, 1, 1], scale).floats("t", &[8, 1, 1], shift);
+    target.node("Reshape", "apart", &["a", "apart"], &["g"], Vec::new());
+    target.node("InstanceNormalization", "norm", &["g", "one", "zero"], &["n"], Vec::new());
+    target.node("Reshape", "together", &["n", "together"], &["m"], Vec::new());
+    target.node("Mul", "scale", &["m", "s"], &["k"], Vec::new()).node("Add", "shift", &["k", "t"], &["b"], Vec::new());
+    is(&first_suspect(&mut source, &mut target), "LH-GROUP", "norm");
+}
+
+#[test]
+fn starts_of_a_slice() {
+    let net = |from: i64, to: i64| {
+        let mut net = Net::new(17);
+        net.numbers("from", &[from]).numbers("to", &[to]).numbers("axis", &[1]);
+        net.node("Slice", "cut", &["a", "from", "to", "axis"], &["c"], Vec::new());
+        net.node("Concat", "twice", &["c", "c"], &["b"], vec![int("axis", 1)]);
+        net
+    };
+    is(&first_suspect(&mut net(0, 4), &mut net(4, 8)), "TS-AXIS", "cut");
+}
+
+#[test]
+fn a_roll_that_moves_nothing_is_where_the_fault_is_and_not_what_reads_it() {
+    let net = |first: &str, second: &str| {
+        let mut net = Net::new(17);
+        net.numbers("zero", &[0]).numbers("three", &[3]).numbers("eight", &[8]).numbers("axis", &[2]);
+        net.node("Slice", "head", &["a", "zero", "three", "axis"], &["h"], Vec::new());
+        net.node("Slice", "tail", &["a", "three", "eight", "axis"], &["t"], Vec::new());
+        net.node("Concat", "roll", &[first, second], &["r"], vec![int("axis", 2)]);
+        net.floats("k", &[8, 8, 1, 1], noise(64, 5)).node("Conv", "mix", &["r", "k"], &["c"], Vec::new());
+        net.floats("k2", &[8, 8, 3, 3], noise(576, 6));
+        net.node("Conv", "border", &["c", "k2"], &["b"], vec![ints("pads", &[1, 1, 1, 1])]);
+        net
+    };
+    is(&first_suspect(&mut net("t", "h"), &mut net("h", "t")), "CG-REWIRED", "roll");
+}
+
+#[test]
+fn the_shift_that_a_layer_normalisation_lacks() {
+    let net = |shifted: bool| {
+        let mut net = Net::new(17);
+        net.floats("s", &[8], noise(8, 2)).floats("t", &[8], noise(8, 3));
+        let inputs = if shifted { &["a", "s", "t"][..] } else { &["a", "s"] };
+        net.node("LayerNormalization", "norm", inputs, &["b"], Vec::new());
+        net
+    };
+    is(&first_suspect(&mut net(true), &mut net(false)), "WB-BIAS", "norm");
+}
+
+#[test]
+fn a_constant_of_an_activation_that_the_source_has_as_one_operator() {
+    let mut source = Net::new(20);
+    source.node("Gelu", "gelu", &["a"], &["b"], vec![AttributeProto::of_string("approximate", "tanh")]);
+    let mut target = Net::new(13);
+    for (name, x) in [("half", 0.5), ("one", 1.0), ("cubic", 0.447_15), ("root", 0.797_884_6)] {
+        target.floats(name, &[], vec![x]);
+    }
+    target.node("Mul", "square", &["a", "a"], &["a2"], Vec::new()).node("Mul", "cube", &["a2", "a"], &["a3"], Vec::new());
+    target.node("Mul", "little", &["a3", "cubic"], &["l"], Vec::new()).node("Add", "sum", &["a", "l"], &["u"], Vec::new());
+    target.node("Mul", "scaled", &["u", "root"], &["s"], Vec::new()).node("Tanh", "tanh", &["s"], &["h"], Vec::new());
+    target.node("Add", "gate", &["h", "one"], &["g"], Vec::new()).node("Mul", "halved", &["g", "half"], &["q"], Vec::new());
+    target.node("Mul", "gelu", &["a", "q"], &["b"], Vec::new());
+    is(&first_suspect(&mut source, &mut target), "LH-ACT", "little");
+}
+
+#[test]
+fn a_missing_function_is_put_in_as_the_targets_operator_set_says_it() {
+    let net = |version: i64, whole: bool| {
+        let mut net = Net::new(version);
+        net.floats("k", &[8, 8, 1, 1], noise(64, 5));
+        if whole {
+            net.node("Gelu", "gelu", &["a"], &["g"], Vec::new());
+        }
+        net.node("Conv", "mix", &[if whole { "g" } else { "a" }, "k"], &["b"], Vec::new());
+        net
+    };
+    is(&first_suspect(&mut net(20, true), &mut net(13, false)), "CG-MISSING", "mix");
+}
+
+#[test]
+fn an_order_of_six_axes() {
+    let net = |perm: &[i64]| {
+        let mut net = Net::new(17);
+        net.numbers("windows", &[1, 8, 2, 4, 2, 4]).numbers("image", &[1, 8, 8, 8]);
+        net.node("Reshape", "apart", &["a", "windows"], &["w"], Vec::new());
+        net.node("Transpose", "windows", &["w"], &["p"], vec![ints("perm", perm)]);
+        net.node("Reshape", "together", &["p", "image"], &["t"], Vec::new());
+        net.floats("k", &[8, 8, 3, 3], noise(576, 6));
+        net.node("Conv", "border", &["t", "k"], &["b"], vec![ints("pads", &[1, 1, 1, 1])]);
+        net
+    };
+    is(&first_suspect(&mut net(&[0, 1, 2, 4, 3, 5]), &mut net(&[0, 1, 2, 3, 4, 5])), "TS-PERM", "windows");
+}
