@@ -98,10 +98,13 @@ fn first_suspect(source: &mut Net, target: &mut Net) -> Json {
     source.save(&path("source.onnx"));
     target.save(&path("target.onnx"));
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/images/probe");
+    let recipe = "size = [32, 32]\nscale = 255.0\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n";
+    let sides = ["source", "target"].map(|side| format!("[{side}]\nmodel = \"{side}.onnx\"\n[{side}.preprocess]\n{recipe}"));
+    std::fs::write(path("case.toml"), format!("{}\n[images]\npath = {images:?}\n", sides.join("\n"))).expect("a file");
     let run = |command: &[&str], target: &str| {
         let mut run = Command::cargo_bin("fixcon").expect("the program is built");
-        run.current_dir(dir.path()).args(command).args(["--json", "-q", "--source", "source.onnx", "--target", target, "--images"]);
-        let done = run.arg(&images).output().expect("it runs");
+        run.current_dir(dir.path()).args(command).args([".", "--json", "-q", "--target", target]);
+        let done = run.output().expect("it runs");
         serde_json::from_slice::<Json>(&done.stdout)
             .unwrap_or_else(|e| panic!("{command:?}: {e}: {}", String::from_utf8_lossy(&done.stderr)))
     };
@@ -212,8 +215,8 @@ fn an_order_of_six_axes() {
     let net = |perm: &[i64]| {
         let mut net = Net::new(17);
         net.numbers("windows", &[1, 8, 2, 4, 2, 4]).numbers("image", &[1, 8, 8, 8]);
-        net.node("Reshape", "apart", &["a", "windows"], &["w"], Vec::new());
-        net.node("Transpose", "windows", &["w"], &["p"], vec![ints("perm", perm)]);
+        net.node("Reshape", "apart", &["a", "windows"], &["parts"], Vec::new());
+        net.node("Transpose", "windows", &["parts"], &["p"], vec![ints("perm", perm)]);
         net.node("Reshape", "together", &["p", "image"], &["t"], Vec::new());
         net.floats("k", &[8, 8, 3, 3], noise(576, 6));
         net.node("Conv", "border", &["t", "k"], &["b"], vec![ints("pads", &[1, 1, 1, 1])]);

@@ -237,19 +237,18 @@ fn a_model_goes_where_it_was_asked_for_again_and_again() {
 }
 
 #[test]
-fn proposals_that_need_the_same_constant_are_accepted_one_after_the_other() {
+fn what_two_nodes_have_wrong_by_the_same_rule_is_one_proposal() {
     let (_folder, case) = copy("16-");
     let mut session = Session::open(&case);
     let snap = session.settled();
-    assert!(snap.findings.as_ref().is_some_and(|f| f.suspects.len() == 3));
-    let first = |s: &Snapshot, suspect: usize| s.proposals.iter().find(|p| p.suspect == suspect).map(|p| p.id).expect("a proposal");
-    let ids: Vec<usize> = (0..3).map(|suspect| first(&snap, suspect)).collect();
-    for id in ids {
+    assert!(snap.findings.as_ref().is_some_and(|f| f.suspects.len() == 2));
+    let both = snap.proposals.iter().find(|p| p.words.ends_with("so in 2 nodes")).expect("one for two nodes");
+    assert_eq!(both.places.len(), 2, "{both:?}");
+    let first = |suspect: usize| snap.proposals.iter().find(|p| p.suspect == suspect).map(|p| p.id).expect("a proposal");
+    for id in [first(0), first(1)] {
         session.engine.send(Command::Accept(id));
-        let snap =
-            session.until("accepted", |s| s.decided.iter().any(|d| d.proposal.id == id && d.proposal.standing == Standing::Accepted));
-        assert_eq!(snap.error, None);
-        session.settled();
+        session.until("accepted", |s| s.decided.iter().any(|d| d.proposal.id == id && d.proposal.standing == Standing::Accepted));
+        assert_eq!(session.settled().error, None);
     }
     let snap = session.settled();
     assert_eq!(snap.images.flipped, 0, "{:?}", snap.log);

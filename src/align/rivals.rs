@@ -52,7 +52,7 @@ impl Walk<'_> {
             _ => None,
         };
         let stands = |v: ValueId| match self.pairs.get(&v) {
-            Some(known) => known.kind == PairKind::Equal && known.source == source,
+            Some(known) => known.kind == PairKind::Equal && self.source.origin(known.source) == self.source.origin(source),
             // What a QuantizeLinear makes are steps, which stand for nothing.
             None => self.target.producer(v).is_some_and(|p| self.target.op(p).op_type() == "QuantizeLinear"),
         };
@@ -90,6 +90,6 @@ impl Walk<'_> {
     }
 }
 
-fn rounds(op: &str) -> bool {
+pub(super) fn rounds(op: &str) -> bool {
     matches!(op, "QuantizeLinear" | "DequantizeLinear" | "Cast")
 }

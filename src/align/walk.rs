@@ -3,6 +3,7 @@
 use super::layout::{Layout, candidates};
 use super::numbers::{Fingerprint, error_between, worst_error};
 use super::reference::{Reference, is_rounded, moves};
+use super::rivals::rounds;
 use super::{Hints, PairKind, Precision};
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
@@ -213,6 +214,15 @@ impl<'a> Walk<'a> {
     /// Whether a value is one that stands for the same source value already with something joined to it: where rounding is coarse, a small
     /// summand or a factor near one hides behind it, but what is exact where it is computed is not equal.
     fn is_joined(&self, id: OpId, found: &Match) -> bool {
+        // What rounds it is no reason to take it for the other.
+        let mut id = id;
+        while let [only] = self.target.op(id).data[..]
+            && rounds(self.target.op(id).op_type())
+            && !self.pairs.contains_key(&only)
+            && let Some(above) = self.target.producer(only)
+        {
+            id = above;
+        }
         let op = self.target.op(id);
         let same = |v: &ValueId| {
             self.pairs

@@ -1,10 +1,10 @@
 //! From regions above the floor to suspects with a diagnosis.
 
 use super::blame::{blame, double_claim, unusual_above};
-use super::remedy::{Bench, Found, search, search_running};
+use super::remedy::{Bench, Found, Remedy, search, search_running, together};
 use super::{Category, Kind, Subject, Suspect, trial};
 use crate::align::{Alignment, Precision, Region, Verdict};
-use crate::model::{NodeId, ValueId};
+use crate::model::{Edit, NodeId, ValueId};
 use crate::run::{OpId, Value, Watch};
 use std::collections::{HashMap, HashSet};
 
@@ -106,7 +106,7 @@ pub(super) fn find(
         out.push(suspect);
     }
     merge_swaps(&mut out);
-    out
+    merge_rules(out)
 }
 
 /// What a guessed output of a region could stand for instead: the source value before or behind an elementwise function.
@@ -324,8 +324,6 @@ fn wrong_outputs(a: &Alignment<'_>) -> Option<WrongOutputs> {
 
 impl WrongOutputs {
     fn suspect(&self, a: &Alignment<'_>, diagnose: bool) -> Option<Suspect> {
-        use super::remedy::Remedy;
-        use crate::model::Edit;
         let model = a.target().model();
         let declared: Vec<_> = model.outputs().cloned().collect();
         let mut new = declared.clone();
@@ -404,11 +402,56 @@ fn merge_swaps(suspects: &mut Vec<Suspect>) {
     suspect.source_nodes.extend(other.source_nodes);
     suspect.evidence.extend(other.evidence);
     if let (Some(mine), Some(theirs)) = (suspect.remedies.first_mut(), other.remedies.into_iter().next()) {
-        mine.remedy.edit = crate::model::Edit::All(vec![mine.remedy.edit.clone(), theirs.remedy.edit]);
+        mine.remedy.edit = Edit::All(vec![mine.remedy.edit.clone(), theirs.remedy.edit]);
         mine.remedy.ops.extend(theirs.remedy.ops);
         mine.remedy.tensors.extend(theirs.remedy.tensors);
         mine.remedy.words.clone_from(&suspect.words);
         suspect.remedies.truncate(1);
+    }
+}
+
+/// What differs in the same words in several regions is one decision of the converter's, and so one suspect with one change.
+fn merge_rules(suspects: Vec<Suspect>) -> Vec<Suspect> {
+    let mut out: Vec<Suspect> = Vec::new();
+    for suspect in suspects {
+        match out.iter_mut().find(|first| same_rule(first, &suspect)) {
+            Some(first) => join(first, suspect),
+            None => out.push(suspect),
+        }
+    }
+    out
+}
+
+fn same_rule(first: &Suspect, other: &Suspect) -> bool {
+    let (Some(a), Some(b)) = (first.remedies.first().map(|f| &f.remedy), other.remedies.first().map(|f| &f.remedy)) else { return false };
+    let of_a_rule =
+        |r: &Remedy| r.safe && r.checks.is_none() && r.recipe.is_none() && matches!(r.kind.category(), Category::LH | Category::TS);
+    // Names that both add for different constants would collide.
+    let added = |r: &Remedy| {
+        let is_added = |e: &Edit| if let Edit::AddInitializer { tensor } = e { Some(tensor.clone()) } else { None };
+        r.parts().iter().filter_map(is_added).collect::<Vec<_>>()
+    };
+    let collide = || added(a).iter().any(|x| added(b).iter().any(|y| x.name() == y.name() && x != y));
+    first.kind == other.kind && a.kind == b.kind && a.rule() == b.rule() && of_a_rule(a) && of_a_rule(b) && !collide()
+}
+
+fn join(first: &mut Suspect, other: Suspect) {
+    first.target_nodes.extend(other.target_nodes);
+    dedup(&mut first.target_nodes);
+    first.target_tensors.extend(other.target_tensors);
+    dedup(&mut first.target_tensors);
+    first.source_nodes.extend(other.source_nodes);
+    dedup(&mut first.source_nodes);
+    first.error = first.error.max(other.error);
+    first.confidence = first.confidence.min(other.confidence);
+    if let (Some(mine), Some(theirs)) = (first.remedies.first_mut(), other.remedies.into_iter().next()) {
+        mine.remedy = together(&[&mine.remedy, &theirs.remedy]);
+        mine.after = mine.after.max(theirs.after);
+        first.words.clone_from(&mine.remedy.words);
+        first.remedies.truncate(1);
+        let most = if first.error.is_finite() { "up to " } else { "" };
+        first.evidence =
+            vec![format!("isolated error {most}{}", figure(first.error)), format!("with the edit {}", figure(first.remedies[0].after))];
     }
 }
 

@@ -119,7 +119,16 @@ pub fn session(folder: &Path, target: &Path) -> (PathBuf, PathBuf) {
     let mut log = Log::create(&path, opened(&path, &base), Existing::Refuse).unwrap();
     let evaluated = |flips, mended: &[&str]| {
         let mended = mended.iter().map(|s| (*s).to_string()).collect();
-        Event::Evaluated(Evaluated { on: Subset::All, images: 1, flips, mended, broken: vec![], unreadable: vec![], details: None })
+        Event::Evaluated(Evaluated {
+            on: Subset::All,
+            images: 1,
+            flips,
+            mended,
+            broken: vec![],
+            does_not_run: None,
+            unreadable: vec![],
+            details: None,
+        })
     };
     log.append(evaluated(1, &[])).unwrap();
     log.append(Event::Suspect(Suspected {

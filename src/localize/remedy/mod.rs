@@ -77,6 +77,14 @@ impl Remedy {
         }
         count(&self.edit)
     }
+    /// The edits that it is made of.
+    pub(super) fn parts(&self) -> &[Edit] {
+        if let Edit::All(parts) = &self.edit { parts } else { std::slice::from_ref(&self.edit) }
+    }
+    /// The words without the number of nodes that it is made in.
+    pub(super) fn rule(&self) -> &str {
+        self.words.split(EVERYWHERE).next().unwrap_or_default()
+    }
     pub(super) fn at(mut self, op: OpId) -> Self {
         self.ops.push(op);
         self
@@ -232,27 +240,28 @@ fn everywhere(single: &[Remedy]) -> Vec<Remedy> {
             None => groups.push(vec![remedy]),
         }
     }
-    groups.retain(|g| g.len() > 1);
-    let together = |group: Vec<&Remedy>| {
-        let mut edits: Vec<Edit> = Vec::new();
-        for edit in group.iter().map(|r| &r.edit) {
-            let parts = if let Edit::All(parts) = edit { &parts[..] } else { std::slice::from_ref(edit) };
-            // Nodes that share a constant share the new one as well.
-            parts.iter().for_each(|e| {
-                if !edits.contains(e) {
-                    edits.push(e.clone())
-                }
-            });
-        }
-        let mut all = group[0].clone();
-        all.edit = Edit::All(edits);
-        all.words = format!("{}; so in {} nodes", all.words, group.len());
-        all.ops = group.iter().flat_map(|r| r.ops.iter().copied()).collect();
-        all.tensors = group.iter().flat_map(|r| r.tensors.iter().copied()).collect();
-        all
-    };
-    groups.into_iter().map(together).collect()
+    groups.iter().filter(|g| g.len() > 1).map(|g| together(g)).collect()
 }
+
+/// The same change in several places, as one.
+pub(super) fn together(group: &[&Remedy]) -> Remedy {
+    let mut all = group[0].clone();
+    let mut edits: Vec<Edit> = Vec::new();
+    all.ops.clear();
+    for remedy in group {
+        // Nodes that share a constant share the new one as well.
+        let new: Vec<&Edit> = remedy.parts().iter().filter(|e| !edits.contains(e)).collect();
+        edits.extend(new.into_iter().cloned());
+        all.ops.extend(&remedy.ops);
+    }
+    all.tensors = group.iter().flat_map(|r| r.tensors.iter().copied()).collect();
+    all.edit = Edit::All(edits);
+    all.words = format!("{}{EVERYWHERE}{} nodes", group[0].rule(), all.ops.len());
+    all
+}
+
+/// What joins the words of a change to the number of nodes that it is made in.
+const EVERYWHERE: &str = "; so in ";
 
 /// Of several orders of axes for one node that fit equally well only the first stays: they differ in axes of one element, which no image tells
 /// apart, and the first is the likeliest.

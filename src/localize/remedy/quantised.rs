@@ -3,7 +3,7 @@
 use super::constants::{behind, laid_out, replace};
 use super::fold::Linear;
 use super::{Bench, Remedy};
-use crate::align::relative_error;
+use crate::align::{moves, relative_error};
 use crate::localize::Kind;
 use crate::model::onnx::{NodeProto, tensor_proto::DataType};
 use crate::model::{Edit, NodeExt, ValueId};
@@ -137,14 +137,33 @@ fn zero_points(bench: &Bench<'_>, t: OpId, scale: f32, (bottom, top): (f32, f32)
     wanted.into_iter().filter_map(remedy).collect()
 }
 
-/// Scales of the other Q/DQ nodes on the same stretch: both halves of a pair usually share one.
+/// Scales of the other Q/DQ nodes on the same stretch: both halves of a pair share one, and so do all that only move what they are given.
 fn neighbour_scales(bench: &Bench<'_>, t: OpId) -> Vec<f32> {
+    const FAR: usize = 6;
     let target = bench.target();
-    let op = target.op(t);
-    let near = op.data.iter().filter_map(|v| target.producer(*v)).chain(op.made().flat_map(|v| target.consumers(v).to_vec()));
-    near.filter(|n| matches!(target.op(*n).op_type(), "QuantizeLinear" | "DequantizeLinear"))
-        .filter_map(|n| target.constant((*target.op(n).inputs.get(1)?)?).filter(|c| c.len() == 1).map(|c| c.to_f32()[0]))
-        .collect()
+    let keeps =
+        |op: &str| moves(op) || matches!(op, "Concat" | "MaxPool" | "Slice" | "Split" | "Gather" | "QuantizeLinear" | "DequantizeLinear");
+    let mut near = vec![t];
+    let mut at = 0;
+    while at < near.len() && near.len() < 4 * FAR {
+        let op = target.op(near[at]);
+        if at == 0 || keeps(op.op_type()) {
+            let beside = op.data.iter().filter_map(|v| target.producer(*v)).chain(op.made().flat_map(|v| target.consumers(v).to_vec()));
+            let new: Vec<OpId> = beside.filter(|n| !near.contains(n)).collect();
+            near.extend(new);
+        }
+        at += 1;
+    }
+    let rounds = near[1..].iter().filter(|n| target.op(**n).op_type().contains("uantizeLinear"));
+    let scale = |n: &OpId| target.constant((*target.op(*n).inputs.get(1)?)?).filter(|c| c.len() == 1).map(|c| c.to_f32()[0]);
+    let mut out: Vec<f32> = Vec::new();
+    rounds.filter_map(scale).for_each(|s| {
+        if !out.contains(&s) {
+            out.push(s)
+        }
+    });
+    out.truncate(FAR);
+    out
 }
 
 /// Slope and zero of the line that fits `w = slope · (q - zero)` best.
