@@ -47,9 +47,11 @@ impl Walk<'_> {
 
     /// The row in front of `id` whose values all stand for `source`, as far up as it goes.
     fn row(&self, id: OpId, source: ValueId) -> Option<Row> {
-        let only = |id: OpId| match self.target.op(id).data[..] {
-            [only] if self.target.consumers(only) == [id] => Some(only),
-            _ => None,
+        let only = |id: OpId| {
+            let op = self.target.op(id);
+            // What a Reshape reads beside may be computed as well.
+            let first = op.data.first().copied().filter(|_| op.data.len() == 1 || moves(op.op_type()));
+            first.filter(|v| self.target.consumers(*v) == [id])
         };
         let stands = |v: ValueId| match self.pairs.get(&v) {
             Some(known) => known.kind == PairKind::Equal && self.source.origin(known.source) == self.source.origin(source),
