@@ -228,11 +228,11 @@ fn integer_zero_point(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
             }
             let fitted: Vec<(f32, f32)> = parts.iter().map(|(x, y)| line(x, y)).collect();
             // What rounding to steps leaves is half a step at the most; weights in another order leave far more.
-            let off = |((x, y), (slope, zero)): (&(Vec<f32>, Vec<f32>), &(f32, f32))| {
+            let on_line = |x: &[f32], y: &[f32], (slope, zero): (f32, f32)| {
                 x.iter().zip(y).all(|(x, y)| (slope * (x - zero) - y).abs() <= 1.5 * slope.abs())
             };
             let wanted: Vec<f32> = fitted.iter().map(|(_, zero)| zero.round()).collect();
-            if !parts.iter().zip(&fitted).all(off) || wanted == now.to_f32().as_ref() {
+            if !parts.iter().zip(&fitted).all(|((x, y), line)| on_line(x, y, *line)) || wanted == now.to_f32().as_ref() {
                 continue;
             }
             let Some(new) = Value::from_f32(now.shape(), wanted.clone()).cast(now.dtype()) else { continue };

@@ -394,7 +394,7 @@ mod tests {
         assert!(wrong.is_empty(), "{version}: {wrong:?}");
         let network = Network::new(&model).expect("a network");
         let mut last = None;
-        network.forward(&[x.clone()], |_, made| last = Some(made.as_ref().expect("it runs")[0].clone()));
+        network.forward(std::slice::from_ref(x), |_, made| last = Some(made.as_ref().expect("it runs")[0].clone()));
         last.expect("something is made")
     }
 
