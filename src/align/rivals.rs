@@ -19,6 +19,9 @@ struct Row {
     between: Vec<OpId>,
 }
 
+/// A value with what it is on each image.
+type Own = (ValueId, Vec<Value>);
+
 impl Walk<'_> {
     /// Gives a source value to the last of a row that are near it, where that is the nearest one and nothing else reads the others.
     /// Gives whether it did: the pair of what `id` makes is settled then.
@@ -74,8 +77,7 @@ impl Walk<'_> {
     }
 
     /// What each op of a row makes when none of its values is put right, and what `id` makes then.
-    #[allow(clippy::type_complexity, reason = "values by image, by value")]
-    fn by_itself(&self, row: &Row, id: OpId) -> Option<(Vec<(ValueId, Vec<Value>)>, Vec<Value>)> {
+    fn by_itself(&self, row: &Row, id: OpId) -> Option<(Vec<Own>, Vec<Value>)> {
         let below = row.between.last().copied().unwrap_or(id);
         let first = self.target.op(below).data.first().copied()?;
         let slot = self.target.op(row.maker).made().position(|m| m == first)?;

@@ -1,7 +1,7 @@
 //! The text of a record: canonical JSON on one line, sealed by a hash.
 //!
 //! Canonical means: keys sorted by their bytes, no spaces, no line breaks, and control characters, marks that turn the direction of writing
-//! and invisible separators as `\\uXXXX`, so that a log shown on a terminal does nothing there. The hash is the SHA-256 of the record's canonical text without
+//! and invisible separators as `\\u` and four digits, so that a log shown on a terminal does nothing there. The hash is the SHA-256 of the record's canonical text without
 //! its member `hash`; since the line is canonical itself, that is the line with `,"hash":"…"` taken out. Whoever checks a log need not
 //! parse numbers, which JSON readers round differently.
 

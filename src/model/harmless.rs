@@ -22,7 +22,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// JSON that says the same, with everything harmful written as `\uXXXX`. Outside of strings JSON holds none of it but line breaks, which stay.
+/// JSON that says the same, with everything harmful written as `\u` and four digits. Outside of strings JSON holds none of it but line breaks, which stay.
 pub fn harmless_json(json: &str) -> Cow<'_, str> {
     let harmful = |c: char| is_harmful(c) && c != '\n';
     if !json.chars().any(harmful) {

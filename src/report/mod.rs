@@ -5,6 +5,7 @@
 
 mod explorer;
 mod facts;
+mod gather;
 mod html;
 mod junit;
 mod known;

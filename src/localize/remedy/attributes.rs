@@ -19,6 +19,9 @@ fn kind(op: &str, attribute: &str) -> Option<Kind> {
         (_, "epsilon") => Kind::LhEps,
         ("Resize" | "Upsample", _) => Kind::LhResize,
         ("Pad", "mode" | "value") => Kind::LhPads,
+        (_, "blocksize") => Kind::TsReshape,
+        // Numbers that newer operator sets have as inputs are tried as those are.
+        ("Slice" | "Split" | "TopK" | "Tile", "starts" | "ends" | "split" | "k" | "repeats") => return None,
         ("Softmax" | "LogSoftmax", _) | (_, "axis" | "axes" | "perm" | "keepdims" | "allowzero" | "to") => return None,
         (_, "alpha" | "beta" | "gamma" | "min" | "max" | "approximate" | "slope" | "size" | "bias" | "lambd") => Kind::LhAct,
         ("Conv" | "Constant", _) => return None,

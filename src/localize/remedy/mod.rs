@@ -51,6 +51,8 @@ pub struct Remedy {
     pub recipe: Option<crate::dataset::Recipe>,
     /// Exact and local; `false` for the last resort and for raised precision.
     pub safe: bool,
+    /// The words for a single node, where the change is made in several.
+    rule: Option<String>,
 }
 
 impl Remedy {
@@ -65,6 +67,7 @@ impl Remedy {
             checks: None,
             recipe: None,
             safe: true,
+            rule: None,
         }
     }
     /// How many primitive edits it takes.
@@ -81,9 +84,9 @@ impl Remedy {
     pub(super) fn parts(&self) -> &[Edit] {
         if let Edit::All(parts) = &self.edit { parts } else { std::slice::from_ref(&self.edit) }
     }
-    /// The words without the number of nodes that it is made in.
+    /// The change as it is told of each single node.
     pub(super) fn rule(&self) -> &str {
-        self.words.split(EVERYWHERE).next().unwrap_or_default()
+        self.rule.as_deref().unwrap_or(&self.words)
     }
     pub(super) fn at(mut self, op: OpId) -> Self {
         self.ops.push(op);
@@ -256,12 +259,11 @@ pub(super) fn together(group: &[&Remedy]) -> Remedy {
     }
     all.tensors = group.iter().flat_map(|r| r.tensors.iter().copied()).collect();
     all.edit = Edit::All(edits);
-    all.words = format!("{}{EVERYWHERE}{} nodes", group[0].rule(), all.ops.len());
+    let rule = group[0].rule().to_string();
+    all.words = format!("{rule}; so in {} nodes", all.ops.len());
+    all.rule = Some(rule);
     all
 }
-
-/// What joins the words of a change to the number of nodes that it is made in.
-const EVERYWHERE: &str = "; so in ";
 
 /// Of several orders of axes for one node that fit equally well only the first stays: they differ in axes of one element, which no image tells
 /// apart, and the first is the likeliest.

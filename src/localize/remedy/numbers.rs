@@ -25,14 +25,13 @@ fn names(op: &str) -> &'static [(&'static str, usize)] {
         "CumSum" => &[("axis", 1)],
         "Resize" => &[("sizes", 3)],
         "CenterCropPad" => &[("shape", 1)],
-        "DepthToSpace" | "SpaceToDepth" => &[("blocksize", usize::MAX)],
         _ => &[],
     }
 }
 
 fn kind(op: &str) -> (Kind, &'static [Kind]) {
     match op {
-        "Tile" | "Expand" | "CenterCropPad" | "DepthToSpace" | "SpaceToDepth" => (Kind::TsReshape, &[Kind::TsAxis]),
+        "Tile" | "Expand" | "CenterCropPad" => (Kind::TsReshape, &[Kind::TsAxis]),
         "Resize" => (Kind::LhResize, &[]),
         "TopK" => (Kind::TsAxis, &[Kind::LhPool, Kind::WbValues]),
         _ => (Kind::TsAxis, &[Kind::CgRewired, Kind::TsReshape, Kind::WbValues]),

@@ -2,7 +2,7 @@
 
 use super::{Report, Scope};
 use crate::model::finding::{Severity, Subject};
-use crate::model::onnx::GraphProto;
+use crate::model::onnx::{GraphProto, TensorProto};
 use crate::model::{Model, NodeExt, NodeId};
 use std::collections::{HashMap, HashSet};
 
@@ -15,17 +15,21 @@ pub(super) fn check(model: &Model, report: &mut Report) {
             report.error(Subject::Input(input.name().into()), "name", "is declared twice");
         }
     }
-    let sparse = model.sparse_initializers().filter_map(|s| s.values.as_ref());
-    for tensor in model.initializers().chain(sparse) {
+    let sparse = model.sparse_initializers().filter_map(|s| s.values.as_ref()).map(|t| (t, false));
+    let mut dense: HashMap<&str, &TensorProto> = HashMap::new();
+    for (tensor, is_dense) in model.initializers().map(|t| (t, true)).chain(sparse) {
+        let subject = Subject::Tensor(tensor.name().into());
         if tensor.name().is_empty() {
-            report.error(Subject::Tensor(String::new()), "name", "is empty");
-        } else if made.insert(tensor.name(), "an initializer".into()).is_some() {
-            // Twice the same does no harm: runtimes take either.
-            let same = model.initializers().filter(|t| t.name() == tensor.name()).all(|t| t == tensor);
-            match same {
-                true => report.warn(Subject::Tensor(tensor.name().into()), "name", "is there twice, with the same numbers"),
-                false => report.error(Subject::Tensor(tensor.name().into()), "name", "stands for something else too"),
-            }
+            report.error(subject, "name", "is empty");
+            continue;
+        }
+        let taken = made.insert(tensor.name(), "an initializer".into()).is_some();
+        // Twice the same does no harm: runtimes take either.
+        let same = is_dense && dense.insert(tensor.name(), tensor) == Some(tensor);
+        match (taken, same) {
+            (false, _) => {}
+            (true, true) => report.warn(subject, "name", "is there twice, with the same numbers"),
+            (true, false) => report.error(subject, "name", "stands for something else too"),
         }
     }
     let mut place = vec![usize::MAX; index.value_count()];
