@@ -12,6 +12,7 @@ use fixture::{accepted, comparing, done, engine, localized, opening, press, stat
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 use std::sync::Arc;
 use std::time::Duration;
@@ -602,4 +603,21 @@ fn the_list_says_its_own_keys_first_and_the_bar_offers_what_is_possible() {
     press(&mut state, &["esc"]);
     let shown = text(&draw(&state));
     assert!(!shown.contains("a accept") && shown.contains("t take from source"), "{shown}");
+}
+
+#[test]
+fn a_click_on_the_bottom_line_does_what_the_key_there_does() {
+    for (width, height) in SIZES {
+        let mut state = state(localized(), width, height);
+        let bottom = text(&draw(&state)).lines().last().expect("a line").to_string();
+        let at = |word: &str| bottom[..bottom.find(word).expect("it is offered")].chars().count() as u16;
+        let click = |state: &mut State, column| {
+            let (kind, modifiers) = (MouseEventKind::Down(MouseButton::Left), KeyModifiers::NONE);
+            update(state, Input::Mouse(MouseEvent { kind, column, row: height - 1, modifiers }))
+        };
+        assert!(matches!(click(&mut state, at("a accept"))[..], [Effect::Engine(Command::Accept(1))]), "{bottom}");
+        assert!(click(&mut state, at("a accept") + "a accept".len() as u16).is_empty(), "between two keys is nothing");
+        click(&mut state, at("help"));
+        assert!(state.overlay.is_some());
+    }
 }

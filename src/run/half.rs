@@ -1,4 +1,5 @@
-//! Half precision: computed in single precision and rounded after each operator, as onnxruntime does on a processor.
+//! Half precision. Value by value, operators compute in single precision and round, as hardware with half precision does. A whole
+//! network as one plan ([`super::plan`]) rounds only where it says so (`Cast`, outputs), as onnxruntime on a processor does.
 //!
 //! tract's own half-precision kernels add up in half precision, which loses a digit, and are slow where the processor has none.
 

@@ -1,5 +1,6 @@
-//! The mouse: clicks select, the wheel scrolls, borders are dragged.
+//! The mouse: clicks select and do what a key on the bottom line does, the wheel scrolls, borders are dragged.
 
+use super::act::act;
 use super::layout::{self, Panes};
 use super::lines::Line;
 use super::moves::{go, moved, open_demo, shift, with_sheet};
@@ -28,6 +29,14 @@ pub(super) fn on_mouse(state: &mut State, mouse: MouseEvent, effects: &mut Vec<E
     if state.overlay.is_some() {
         return overlay::on_mouse(state, wheel);
     }
+    let panes = Panes::new(state);
+    if wheel == 0
+        && mouse.row == panes.keybar.y
+        && let Some(action) = super::view::keybar::at(state, panes.keybar, mouse.column)
+    {
+        state.toast = None;
+        return act(state, action, effects);
+    }
     if state.screen == Screen::Demos {
         if wheel != 0 {
             return shift(state, wheel.signum());
@@ -38,7 +47,6 @@ pub(super) fn on_mouse(state: &mut State, mouse: MouseEvent, effects: &mut Vec<E
         }
         return;
     }
-    let panes = Panes::new(state);
     if wheel == 0
         && let Some(tabs) = panes.tabs.filter(|t| t.y == mouse.row)
     {

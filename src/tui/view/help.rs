@@ -72,6 +72,16 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
             out.extend(command(state, spec, columns, true));
         }
     }
+    out.push(Line::raw(""));
+    out.push(Line::styled("Mouse", theme.style(Role::Accent)));
+    let mouse = [
+        ("click", "selects a row or a pane, opens the selected row, does what a key on the bottom line does"),
+        ("wheel", "scrolls; over the image, goes to the next one"),
+        ("drag", "moves the border between two panes"),
+    ];
+    for (what, does) in mouse {
+        out.extend(entry(vec![Span::styled(text::fill(what, 14), theme.style(Role::Key))], does, columns, state));
+    }
     out
 }
 

@@ -10,6 +10,7 @@ use crate::tui::theme::Role;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::widgets::{Clear, Widget};
+use std::ops::Range;
 
 /// Lines that what was just said takes at most.
 const MOST_SAID: usize = 4;
@@ -58,50 +59,81 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
         put(buffer, area, 1, 0, "esc goes back", theme.style(Role::Dim));
         return None;
     }
-    let mut start = 1;
     if let Some(toast) = &state.toast {
-        let lines = text::wrap(&toast.text, (area.width as usize).saturating_sub(2));
-        say(&lines, toast.tone, area, state, buffer);
-        if lines.len() > 1 || text::width(&toast.text) + 4 >= area.width as usize / 2 {
-            return None;
-        }
-        start = text::width(&toast.text) + 4;
+        say(&text::wrap(&toast.text, (area.width as usize).saturating_sub(2)), toast.tone, area, state, buffer);
     }
-    // In the list of demonstrations the same key opens one.
-    let word = |action: &Action| match (action, state.screen) {
-        (Action::Details, Screen::Demos) => "open",
-        (Action::OpenCase, Screen::Demos) => "own case",
-        _ => action.spec().short,
-    };
-    let width = |action: &Action| text::width(&state.keys.key(*action)) + 1 + text::width(word(action));
-    let offered = offered(state);
-    // Help and the palette are there on the narrowest screen.
-    let last = [Action::Palette, Action::Help, Action::Quit];
-    let mut x = start;
+    let Some(mut x) = start(state, area) else { return None };
+    for (key, role, word) in lead(state) {
+        x = put(buffer, area, x, 0, &key, theme.style(role));
+        x = put(buffer, area, x + 1, 0, &word, theme.style(Role::Text)) + 2;
+    }
+    for (action, columns) in offers(state, x, area.width as usize) {
+        let possible = action.possible(state).is_ok();
+        let x = put(buffer, area, columns.start, 0, &state.keys.key(action), theme.style(if possible { Role::Key } else { Role::Faint }));
+        put(buffer, area, x + 1, 0, word(action, state), theme.style(if possible { Role::Text } else { Role::Faint }));
+    }
+    None
+}
+
+/// The action whose key and word stand in a column of the line.
+pub fn at(state: &State, area: Rect, column: u16) -> Option<Action> {
+    let mut x = start(state, area).filter(|_| state.overlay.is_none() && state.pinning.is_none())?;
+    for (key, _, word) in lead(state) {
+        x += text::width(&key) + 1 + text::width(&word) + 2;
+    }
+    let column = usize::from(column.checked_sub(area.x)?);
+    offers(state, x, area.width as usize).into_iter().find(|(_, columns)| columns.contains(&column)).map(|(action, _)| action)
+}
+
+/// The column that keys begin in; none where what was just said takes the line.
+fn start(state: &State, area: Rect) -> Option<usize> {
+    let Some(toast) = &state.toast else { return Some(1) };
+    let end = text::width(&toast.text) + 4;
+    (end < area.width as usize / 2 && text::wrap(&toast.text, (area.width as usize).saturating_sub(2)).len() <= 1).then_some(end)
+}
+
+/// What stands before the keys: the list's numbers, what is searched for.
+fn lead(state: &State) -> Vec<(String, Role, String)> {
+    let mut out = Vec::new();
     if state.screen == Screen::Demos && !state.demos.is_empty() {
         let digits = match state.demos.len().min(9) {
             1 => "1".to_string(),
             n => format!("1-{n}"),
         };
-        x = put(buffer, area, x, 0, &digits, theme.style(Role::Key));
-        x = put(buffer, area, x + 1, 0, "open at once", theme.style(Role::Text)) + 2;
+        out.push((digits, Role::Key, "open at once".to_string()));
     }
     if !state.search.is_empty() && state.screen == Screen::Case {
-        x = put(buffer, area, x, 0, &text::clip(&format!("/{}", state.search), 20), theme.style(Role::Match));
-        x = put(buffer, area, x + 1, 0, &search::standing(state), theme.style(Role::Text)) + 2;
+        out.push((text::clip(&format!("/{}", state.search), 20), Role::Match, search::standing(state)));
     }
-    let mut room = (area.width as usize).saturating_sub(x + last.iter().map(|a| width(a) + 2).sum::<usize>());
-    for action in offered.into_iter().chain(last) {
-        let key = state.keys.key(action);
+    out
+}
+
+/// The word beside a key. In the list of demonstrations the same keys do other things.
+fn word(action: Action, state: &State) -> &'static str {
+    match (action, state.screen) {
+        (Action::Details, Screen::Demos) => "open",
+        (Action::OpenCase, Screen::Demos) => "own case",
+        _ => action.spec().short,
+    }
+}
+
+/// The actions that there is room for, each with its columns.
+fn offers(state: &State, start: usize, width: usize) -> Vec<(Action, Range<usize>)> {
+    // Help and the palette are there on the narrowest screen.
+    let last = [Action::Palette, Action::Help, Action::Quit];
+    let wide = |action: Action| text::width(&state.keys.key(action)) + 1 + text::width(word(action, state));
+    let mut room = width.saturating_sub(start + last.iter().map(|a| wide(*a) + 2).sum::<usize>());
+    let mut x = start;
+    let mut out = Vec::new();
+    for action in offered(state).into_iter().chain(last) {
         if !last.contains(&action) {
-            let Some(left) = room.checked_sub(width(&action) + 2).filter(|_| !key.is_empty()) else { continue };
+            let Some(left) = room.checked_sub(wide(action) + 2).filter(|_| !state.keys.key(action).is_empty()) else { continue };
             room = left;
         }
-        let possible = action.possible(state).is_ok();
-        x = put(buffer, area, x, 0, &key, theme.style(if possible { Role::Key } else { Role::Faint }));
-        x = put(buffer, area, x + 1, 0, word(&action), theme.style(if possible { Role::Text } else { Role::Faint })) + 2;
+        out.push((action, x..x + wide(action)));
+        x += wide(action) + 2;
     }
-    None
+    out
 }
 
 /// What was just said, for once over the lines above where one is not enough.
