@@ -111,7 +111,7 @@ fn is_bound(op: &str, slot: usize) -> bool {
     match op {
         "ConstantOfShape" | "Range" => true,
         "Reshape" | "Expand" | "Slice" | "Pad" | "Squeeze" | "Unsqueeze" | "Resize" | "Upsample" | "Tile" | "TopK" | "OneHot" | "Split"
-        | "CumSum" | "Trilu" | "Clip" | "NonMaxSuppression" | "CenterCropPad" => slot > 0,
+        | "SplitToSequence" | "CumSum" | "Trilu" | "Clip" | "NonMaxSuppression" | "CenterCropPad" => slot > 0,
         _ => op.starts_with("Reduce") && slot > 0,
     }
 }

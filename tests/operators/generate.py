@@ -624,6 +624,39 @@ def graphs():
         case("BatchNormalization", opset, [r(*shape), *norm], outs=3, tag=f"trained-{len(shape)}d", training_mode=1, momentum=0.7)
 
 
+def recurrent():
+    def weights(gates, directions=1, hidden=3, data=2, bias=True):
+        n = gates * hidden
+        return [K(r(directions, n, data)), K(r(directions, n, hidden)), K(r(directions, 2 * n)) if bias else None]
+
+    for op, gates, functions in (("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 1)):
+        outs = 3 if op == "LSTM" else 2
+        x, state = r(5, 2, 2), r(1, 2, 3)
+        both = np.concatenate([state, -state])
+        case(op, 14, [x, *weights(gates, bias=False)[:2]], outs, tag="plain", hidden_size=3)
+        case(op, 14, [x, *weights(gates)], outs, direction="reverse", hidden_size=3)
+        case(op, 14, [x, *weights(gates, 2)], outs, direction="bidirectional", hidden_size=3)
+        case(op, 14, [x, *weights(gates, 2), None, K(both)], outs, tag="state", direction="bidirectional", hidden_size=3)
+        case(op, 14, [x, *weights(gates), K(np.array([3, 5], np.int32))], outs, tag="lengths", hidden_size=3)
+        case(op, 14, [x, *weights(gates), K(np.array([3, 5], np.int32))], outs, tag="lengths", direction="reverse", hidden_size=3)
+        case(op, 14, [x, *weights(gates)], outs, tag="functions", activations=["HardSigmoid", "Relu", "Softsign"][:functions], hidden_size=3)
+        case(op, 14, [x, *weights(gates)], outs, tag="clip", clip=0.5, hidden_size=3)
+        case(op, 14, [x, *weights(gates)], "01", tag="last", hidden_size=3)
+    case("GRU", 14, [x, *weights(3)], 2, linear_before_reset=1, hidden_size=3)
+    case("LSTM", 14, [x, *weights(4), None, K(state), K(state * 2), K(r(1, 9))], 3, tag="peepholes", hidden_size=3)
+
+    x = r(2, 6, 4)
+    for axis, size in ((1, 2), (-1, 4), (0, 1)):
+        nodes = [("SplitToSequence", "x n", "s", {"axis": axis}), ("SequenceAt", "s at", "y", {})]
+        graph(f"sequence-{axis}-{size}", {"x": x}, nodes, {"n": np.array(size, i64), "at": np.array(-1, i64)})
+    graph("sequence-of-rows", {"x": x}, [("SplitToSequence", "x", "s", {"axis": 1, "keepdims": 0}), ("SequenceAt", "s at", "y", {})], {"at": np.array(2, i64)})
+    for axis, new in ((1, 0), (1, 1), (-1, 1), (2, 0)):
+        nodes = [("SplitToSequence", "x n", "s", {"axis": 1}), ("ConcatFromSequence", "s", "y", {"axis": axis, "new_axis": new})]
+        graph(f"sequence-joined-{axis}-{new}", {"x": x}, nodes, {"n": np.array([2, 2, 2], i64)})
+    graph("sequence-made", {"x": x, "z": x + 1}, [("SequenceConstruct", "x z x", "s", {}), ("ConcatFromSequence", "s", "y", {"axis": 1, "new_axis": 1})], {})
+    graph("sequence-length", {"x": x}, [("SplitToSequence", "x n", "s", {"axis": 1}), ("SequenceLength", "s", "y", {})], {"n": np.array(3, i64)})
+
+
 def build(op, opset, inputs, outs, domain, attrs):
     if isinstance(op, list):
         nodes = [helper.make_node(o, i.split(), [out], name=out, **a) for o, i, out, a in op]
@@ -658,7 +691,7 @@ def build(op, opset, inputs, outs, domain, attrs):
 
 
 def main():
-    for make in (convolutions, pools, resizes, normalisations, activations, arithmetic, reductions, shapes, products, quantised, contributed, graphs):
+    for make in (convolutions, pools, resizes, normalisations, activations, arithmetic, reductions, shapes, products, quantised, contributed, graphs, recurrent):
         make()
     records, skipped, seen = [], [], set()
     for name, op, opset, inputs, outs, domain, attrs in CASES:

@@ -5,6 +5,8 @@ mod linear;
 mod misc;
 mod own;
 mod quantise;
+mod recurrent;
+mod sequence;
 mod shape;
 
 use std::sync::LazyLock;
@@ -49,6 +51,7 @@ pub(super) fn reader() -> Onnx {
     own.insert("BatchNormalization", linear::batch_normalization);
     own.insert("Cast", shape::cast);
     own.insert("Celu", misc::celu);
+    own.insert("ConcatFromSequence", sequence::concat_from_sequence);
     own.insert("ConstantOfShape", shape::constant_of_shape);
     own.insert("ConvTranspose", misc::conv_transpose);
     own.insert("DequantizeLinear", quantise::dequantize_linear);
@@ -57,14 +60,21 @@ pub(super) fn reader() -> Onnx {
     own.insert("fixcon.Mask", misc::mask);
     own.insert("fixcon.Resize", resize_13);
     own.insert("fixcon.SwapLast", misc::swap_last);
+    own.insert("GRU", recurrent::gru);
     own.insert("Gemm", linear::gemm);
     own.insert("GlobalLpPool", misc::global_lp_pool);
+    own.insert("LSTM", recurrent::lstm);
     own.insert("LpPool", misc::lp_pool);
     own.insert("Pad", shape::pad);
     own.insert("QuantizeLinear", quantise::quantize_linear);
+    own.insert("RNN", recurrent::rnn);
     own.insert("Range", shape::range);
     own.insert("ReverseSequence", misc::reverse_sequence);
+    own.insert("SequenceAt", sequence::sequence_at);
+    own.insert("SequenceConstruct", sequence::sequence_construct);
+    own.insert("SequenceLength", sequence::sequence_length);
     own.insert("Slice", shape::slice);
+    own.insert("SplitToSequence", sequence::split_to_sequence);
     own.insert("Sub", misc::sub);
     onnx
 }

@@ -16,7 +16,7 @@ pub(super) fn integers(t: &Tensor) -> TractResult<Vec<i64>> {
 }
 
 /// An axis that may count from the end.
-fn axis_of(axis: i64, rank: usize) -> TractResult<usize> {
+pub(super) fn axis_of(axis: i64, rank: usize) -> TractResult<usize> {
     let at = if axis < 0 { axis + rank as i64 } else { axis };
     ensure!((0..rank as i64).contains(&at), "axis {axis} is out of range for a value of rank {rank}");
     Ok(at as usize)
