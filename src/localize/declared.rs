@@ -4,11 +4,12 @@
 //! and the target is looked into as it is then.
 
 use super::{Category, Findings, Found, Kind, LocalizeError, LocalizeOptions, Outcome, Remedy, Subject, Suspect};
-use crate::dataset::{Declared, Element, Feed};
+use crate::dataset::{Declared, Element, Feed, ImageSet};
 use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model::onnx::{ValueInfoProto, tensor_proto::DataType, type_proto};
 use crate::model::{Edit, Model, NodeId, Severity, check};
 use crate::run::{Network, Value, Watch};
+use std::cmp::Ordering;
 
 /// What could be declared in place of what is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,14 +31,73 @@ pub(super) struct Redeclared {
     suspect: Suspect,
 }
 
-/// The declaration with which a target that does not run does run, or fails at fewer places.
+/// How far a target gets: what contradicts the specification, then the first node that does not run.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Findings of the checker that are errors; nothing is run where there are any.
+    errors: usize,
+    /// Place in the order of running and label of the first node that fails.
+    stop: Option<(usize, String)>,
+    /// The first error in words.
+    why: Option<String>,
+}
+
+impl Reach {
+    /// How far a target gets on the first of these images that can be read.
+    pub fn of(target: &Network, feed: &Feed, images: &ImageSet, wanted: impl IntoIterator<Item = usize>) -> Self {
+        let errors = refused(target.model());
+        if let Some((_, why)) = errors.first() {
+            return Self { errors: errors.len(), stop: None, why: Some(why.clone()) };
+        }
+        let mut out = Self { errors: 0, stop: None, why: None };
+        for image in wanted.into_iter().take(8) {
+            let given = match images.inputs(image, &[feed]) {
+                Ok(mut sides) => sides.remove(0),
+                Err(crate::dataset::DatasetError::Image { .. }) => continue,
+                Err(why) => return Self { errors: 1, stop: None, why: Some(why.to_string()) },
+            };
+            let given: Vec<Value> = given.iter().zip(&feed.inputs).map(|(v, d)| filled(v, &d.given(v.shape()), target.limit())).collect();
+            target.forward(&given, |id, made| {
+                if let (None, Err(why)) = (&out.stop, made) {
+                    (out.stop, out.why) = (Some((id.at(), target.label(id).to_string())), Some(why.to_string()));
+                }
+            });
+            break;
+        }
+        out
+    }
+
+    fn runs(&self) -> bool {
+        self.errors == 0 && self.stop.is_none()
+    }
+
+    /// Whether it gets further than another.
+    pub fn is_beyond(&self, other: &Self) -> bool {
+        match self.errors.cmp(&other.errors) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            Ordering::Equal => match (&self.stop, &other.stop) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                // A node that was put in front moves the same stop.
+                (Some((here, mine)), Some((there, theirs))) => here > there && mine != theirs,
+            },
+        }
+    }
+}
+
+/// The declaration with which a target that does not run does run, or gets further.
 pub(super) fn redeclare(subject: &Subject<'_>) -> Option<Redeclared> {
     if subject.unloadable.is_none() && subject.refused.is_empty() {
         return None;
     }
     let model = subject.target.model();
-    let (before, why) = obstacles(subject, subject.target, subject.target_feed);
-    let mut best: Option<(usize, Redeclared)> = None;
+    let reach = |target: &Network, feed: &Feed| {
+        let first = subject.flipped.iter().chain(&subject.agreeing).copied();
+        Reach::of(target, feed, subject.images, first.chain(0..subject.images.len()))
+    };
+    let before = reach(subject.target, subject.target_feed);
+    let mut best: Option<(Reach, Redeclared)> = None;
     for slot in 0..subject.target_feed.inputs.len() {
         for change in changes(subject, slot) {
             let Some((values, words)) = declaration(subject, slot, change) else { continue };
@@ -49,15 +109,16 @@ pub(super) fn redeclare(subject: &Subject<'_>) -> Option<Redeclared> {
                 recipe.dtype = Element::of(to).unwrap_or(recipe.dtype);
             }
             let feed = Feed::new(&edited, recipe);
-            let (after, still) = obstacles(subject, &target, &feed);
-            if after >= before || best.as_ref().is_some_and(|(least, _)| *least <= after) {
+            let after = reach(&target, &feed);
+            if !after.is_beyond(best.as_ref().map_or(&before, |(furthest, _)| furthest)) {
                 continue;
             }
             let kind = if change == Change::OneImage { Kind::IdBatch } else { Kind::IdDtype };
-            let suspect = suspect(subject, slot, kind, edit, words, &feed, (before, after), &why);
+            let suspect = suspect(subject, slot, kind, edit, words, &feed, (&before, &after));
             let refused = refused(&edited).into_iter().filter_map(|(node, why)| Some((node?, why))).collect();
             let lawful = self::refused(model).is_empty();
-            best = Some((after, Redeclared { target, feed, refused, unloadable: still, lawful, suspect }));
+            let unloadable = after.why.clone();
+            best = Some((after, Redeclared { target, feed, refused, unloadable, lawful, suspect }));
         }
     }
     best.map(|(_, found)| found)
@@ -92,33 +153,6 @@ impl Redeclared {
 /// What contradicts the specification, and the node where it is one.
 fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
     check(model).into_iter().filter(|f| f.severity == Severity::Error).map(|f| (f.node, f.to_string())).collect()
-}
-
-/// At how many places the target fails as it is declared, and why at the first.
-fn obstacles(subject: &Subject<'_>, target: &Network, feed: &Feed) -> (usize, Option<String>) {
-    let errors = refused(target.model());
-    if let Some((_, why)) = errors.first() {
-        return (errors.len(), Some(why.clone()));
-    }
-    let images = subject.flipped.iter().chain(&subject.agreeing).copied().chain(0..subject.images.len());
-    for image in images.take(8) {
-        let given = match subject.images.inputs(image, &[feed]) {
-            Ok(mut sides) => sides.remove(0),
-            Err(crate::dataset::DatasetError::Image { .. }) => continue,
-            Err(why) => return (1, Some(why.to_string())),
-        };
-        let given: Vec<Value> = given.iter().zip(&feed.inputs).map(|(v, d)| filled(v, &d.given(v.shape()), target.limit())).collect();
-        let mut failures = 0;
-        let mut first = None;
-        target.forward(&given, |_, made| {
-            if let Err(why) = made {
-                failures += 1;
-                first.get_or_insert_with(|| why.to_string());
-            }
-        });
-        return (failures, first);
-    }
-    (0, None)
 }
 
 /// One image repeated to fill a fixed batch; itself where that would take more bytes than `limit`.
@@ -169,7 +203,6 @@ fn declaration(subject: &Subject<'_>, slot: usize, change: Change) -> Option<(Ve
     Some((values, words))
 }
 
-#[allow(clippy::too_many_arguments)]
 fn suspect(
     subject: &Subject<'_>,
     slot: usize,
@@ -177,18 +210,17 @@ fn suspect(
     edit: Edit,
     words: String,
     feed: &Feed,
-    (before, after): (usize, usize),
-    why: &Option<String>,
+    (before, after): (&Reach, &Reach),
 ) -> Suspect {
     let mut remedy = Remedy::new(kind, edit, words.clone());
     remedy.recipe.clone_from(&feed.recipe);
     let input = subject.target.inputs().get(slot).copied();
     let readers = input.map(|v| subject.target.consumers(v)).unwrap_or_default();
-    let mut evidence: Vec<String> = why.iter().map(|why| format!("as declared: {why}")).collect();
-    evidence.push(match after {
-        0 => "declared so it runs".into(),
-        1 => format!("declared so it fails at 1 place, not {before}"),
-        n => format!("declared so it fails at {n} places, not {before}"),
+    let mut evidence: Vec<String> = before.why.iter().map(|why| format!("as declared: {why}")).collect();
+    evidence.push(match &after.why {
+        _ if after.runs() => "declared so it runs".into(),
+        Some(why) => format!("declared so it gets further, to: {why}"),
+        None => "declared so it gets further".into(),
     });
     Suspect {
         region: None,

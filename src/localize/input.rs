@@ -478,6 +478,17 @@ fn declared_edit(subject: &Subject<'_>, recipe: &Recipe) -> Option<(Edit, String
     Some((Edit::SetInputs { values }, words))
 }
 
+/// Whether what is declared behind the batch are the same extents in another order.
+fn is_reordered(declared: &[Option<usize>], wanted: &[usize]) -> bool {
+    let sorted = |extents: &[usize]| {
+        let mut out = extents[1..].to_vec();
+        out.sort_unstable();
+        out
+    };
+    let known: Option<Vec<usize>> = declared.iter().enumerate().map(|(i, d)| if i == 0 { Some(1) } else { *d }).collect();
+    known.is_some_and(|d| d.len() == wanted.len() && d[1..] != wanted[1..] && sorted(&d) == sorted(wanted))
+}
+
 /// The batch axis as the first output declares it.
 fn output_batch(subject: &Subject<'_>) -> Option<Dimension> {
     let output = subject.target.model().outputs().next()?;
@@ -492,6 +503,7 @@ fn input_suspect(subject: &Subject<'_>, h: &Hypothesis, own: &Recipe, declared: 
     let kind = match dims {
         Some(d) if d.len() != 4 => Kind::IdBatch,
         _ if h.keys.contains(&"layout") => Kind::IdLayout,
+        Some(d) if declared.is_some() && h.recipe.size.is_some_and(|size| is_reordered(&d, &h.recipe.shape(size))) => Kind::IdLayout,
         _ => Kind::IdSize,
     };
     let mut recipe = own.clone();

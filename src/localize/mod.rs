@@ -6,6 +6,7 @@ mod declared;
 mod golden;
 pub mod inject;
 mod input;
+mod outputs;
 mod quantised;
 mod raise;
 mod ranking;
@@ -16,6 +17,7 @@ mod trial;
 mod verify;
 
 pub use catalogue::{Category, Kind};
+pub use declared::Reach;
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
 pub use raise::Raise;
 pub use ranking::{Ranking, Significance};

@@ -2,7 +2,7 @@
 
 use super::blame::{blame, double_claim, unusual_above};
 use super::remedy::{Bench, Found, Remedy, search, search_running, together};
-use super::{Category, Kind, Subject, Suspect, trial};
+use super::{Category, Kind, Subject, Suspect, outputs, trial};
 use crate::align::{Alignment, Precision, Region, Verdict};
 use crate::model::{Edit, NodeId, ValueId};
 use crate::run::{OpId, Value, Watch};
@@ -24,7 +24,6 @@ pub(super) fn find(
     diagnose: bool,
     watch: &dyn Watch,
 ) -> Vec<Suspect> {
-    let wrong = wrong_outputs(a);
     let refused: HashSet<NodeId> = subject.refused.iter().map(|(n, _)| *n).collect();
     let mut seen: HashSet<OpId> = HashSet::new();
     let mut out = Vec::new();
@@ -93,7 +92,7 @@ pub(super) fn find(
             bench.ops = vec![id];
             found = search_running(&bench);
         }
-        let mut suspect = suspect(a, &bench, index, region, found, error, precision);
+        let mut suspect = Suspect { region: Some(index), ..suspect(a, &bench, region, found, error, precision) };
         if let Some(b) = &blamed {
             suspect.evidence.push(b.why.clone());
         }
@@ -102,9 +101,7 @@ pub(super) fn find(
         }
         out.push(suspect);
     }
-    if let Some(suspect) = wrong.and_then(|w| w.suspect(a, diagnose)) {
-        out.push(suspect);
-    }
+    out.extend(outputs::suspect(a, regions, threshold, precision, diagnose));
     merge_swaps(&mut out);
     merge_rules(out)
 }
@@ -182,10 +179,10 @@ fn around(a: &Alignment<'_>, region: &Region) -> Vec<OpId> {
     beside.chain(above).chain(below).take(12).collect()
 }
 
-fn suspect(
+/// A suspect of what was tried on the bench.
+pub(super) fn suspect(
     a: &Alignment<'_>,
     bench: &Bench<'_>,
-    index: usize,
     region: &Region,
     found: Vec<Found>,
     error: f32,
@@ -231,7 +228,7 @@ fn suspect(
         None => 0.5,
     };
     Suspect {
-        region: Some(index),
+        region: None,
         kind,
         category,
         target_nodes,
@@ -289,105 +286,6 @@ fn explain_failure(subject: &Subject<'_>, a: &Alignment<'_>, suspect: &mut Suspe
     if !suspect.target_nodes.contains(&node) {
         suspect.target_nodes.insert(0, node);
     }
-}
-
-/// Outputs of the graph that are not the source's outputs at their places.
-struct WrongOutputs {
-    /// Target outputs with the target value that should be there.
-    places: Vec<(usize, Option<ValueId>)>,
-}
-
-fn wrong_outputs(a: &Alignment<'_>) -> Option<WrongOutputs> {
-    let mut places = Vec::new();
-    for (slot, s) in a.source().network.outputs().iter().enumerate() {
-        let t = a.target().outputs().get(slot).copied();
-        let base = |v: ValueId| a.source().virtual_of(v).map_or(v, |(_, of)| of);
-        let same = |v: ValueId| a.source().origin(base(v)) == a.source().origin(*s);
-        // A target that gives probabilities where the source gives scores, or the other way round, is the converter's choice.
-        let scores =
-            a.source().producer(*s).filter(|p| matches!(a.source().network.op(*p).op_type(), "Softmax" | "Sigmoid" | "LogSoftmax"));
-        let before = scores.and_then(|p| a.source().network.op(p).data.first().copied());
-        let right = t
-            .and_then(|t| a.pair_of(t))
-            .is_some_and(|p| same(p.source) || before.is_some_and(|b| a.source().origin(base(p.source)) == a.source().origin(b)));
-        let unpaired = t.is_some_and(|t| a.pair_of(t).is_none());
-        if right || (unpaired && !a.failures().is_empty()) {
-            continue;
-        }
-        let wanted = a.pairs.iter().find(|p| same(p.source) && p.error <= a.tau()).map(|p| p.target);
-        if t.is_some() {
-            places.push((slot, wanted));
-        }
-    }
-    (!places.is_empty()).then_some(WrongOutputs { places })
-}
-
-impl WrongOutputs {
-    fn suspect(&self, a: &Alignment<'_>, diagnose: bool) -> Option<Suspect> {
-        let model = a.target().model();
-        let declared: Vec<_> = model.outputs().cloned().collect();
-        let mut new = declared.clone();
-        let mut ops = Vec::new();
-        let mut tensors = Vec::new();
-        for (slot, wanted) in &self.places {
-            let now = a.target().outputs()[*slot];
-            tensors.push(now);
-            ops.extend(a.target().producer(now));
-            let wanted = (*wanted)?;
-            tensors.push(wanted);
-            ops.extend(a.target().producer(wanted));
-            let name = model.index().name(wanted);
-            match new.iter().position(|o| o.name() == name) {
-                Some(at) => new.swap(*slot, at),
-                None => {
-                    let shape = a.fed(wanted).map(|x| x[0].shape().to_vec()).unwrap_or_default();
-                    new[*slot] = declared_output(name, &declared[*slot], &shape);
-                }
-            }
-        }
-        let names: Vec<&str> = self.places.iter().map(|(s, _)| declared[*s].name()).collect();
-        let words = format!("the output '{}' is not what the source gives at this place", names.join("', '"));
-        let mut remedy = Remedy::new(Kind::TsOutput, Edit::SetOutputs { values: new }, words.clone());
-        remedy.ops.clone_from(&ops);
-        Some(Suspect {
-            region: None,
-            kind: Some(Kind::TsOutput),
-            category: Category::TS,
-            target_nodes: ops.iter().map(|id| a.target().op(*id).node).collect(),
-            target_tensors: tensors,
-            source_nodes: a
-                .source()
-                .network
-                .outputs()
-                .iter()
-                .filter_map(|v| a.source().network.producer(*v))
-                .map(|p| a.source().network.op(p).node)
-                .collect(),
-            words,
-            evidence: vec!["every value up to the outputs is right".into()],
-            equivalents: Vec::new(),
-            confidence: 0.95,
-            error: f32::INFINITY,
-            splice: None,
-            remedies: if diagnose { vec![Found { remedy, after: 0.0 }] } else { Vec::new() },
-        })
-    }
-}
-
-fn declared_output(name: &str, like: &crate::model::onnx::ValueInfoProto, shape: &[usize]) -> crate::model::onnx::ValueInfoProto {
-    use crate::model::onnx::{TensorShapeProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
-    let mut out = like.clone();
-    out.name = Some(name.into());
-    if let Some(type_proto::Value::TensorType(t)) = out.r#type.as_mut().and_then(|t| t.value.as_mut()) {
-        let batch = t.shape.as_ref().and_then(|s| s.dim.first().cloned());
-        let mut dim: Vec<Dimension> =
-            shape.iter().map(|d| Dimension { value: Some(dimension::Value::DimValue(*d as i64)), ..Dimension::default() }).collect();
-        if let (Some(first), Some(batch)) = (dim.first_mut(), batch) {
-            *first = batch;
-        }
-        t.shape = Some(TensorShapeProto { dim });
-    }
-    out
 }
 
 /// Two layers that carry each other's weights are one fault.

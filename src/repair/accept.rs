@@ -86,7 +86,7 @@ pub(super) fn together(
     }
     trial.reevaluate(watch);
     let (was, is) = (job.flips().len(), trial.flips().len());
-    if watch.cancelled() || trial.target_labels.failure.is_some() || !(is == 0 || (helps && is < was)) {
+    if watch.cancelled() || trial.target_labels.failure.is_some() || !(is == 0 || (helps && is < was)) || loses_batches(job, &trial) {
         return Ok(0);
     }
     for (proposal, before, after) in &made {
@@ -98,6 +98,11 @@ pub(super) fn together(
     *job = trial;
     journal.evaluated(job).map_err(RepairError::Journal)?;
     Ok(made.len())
+}
+
+/// Whether a target that took several images at once does not any more.
+fn loses_batches(before: &Job, after: &Job) -> bool {
+    after.takes_several() == Some(false) && before.takes_several() == Some(true)
 }
 
 /// Edits that wait, each with what speaks against it.
@@ -170,6 +175,12 @@ impl Turns<'_> {
         }
         if !failed(before) && is > was.saturating_add(self.policy.broken) {
             return Some(format!("flips would go from {was} to {is}"));
+        }
+        if loses_batches(before, self.job) {
+            return Some("the target would no longer treat each image of a batch as it treats it alone".into());
+        }
+        if failed(before) && failed(self.job) && !self.job.reach().is_beyond(&before.reach()) {
+            return Some("the target would get no further".into());
         }
         if is < was {
             return None;

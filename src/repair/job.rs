@@ -1,13 +1,14 @@
 //! One pair of models being mended: what was accepted, and what the target is now.
 
 use super::RepairError;
+use super::batch::takes_several;
 use super::checkpoint::Checkpoints;
 use super::evaluate::{Evaluation, Labelling, Ready};
 use super::kinship::Kinship;
 use crate::align::Precision;
 use crate::compare::{Comparison, LeftOut};
 use crate::dataset::{Case, Feed, ImageSet, Recipe, Sides};
-use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Remedy, Subject, copy_keys, localize, recipe_keys};
+use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, copy_keys, localize, recipe_keys};
 use crate::model::{Edit, Model, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch, both};
 use std::path::Path;
@@ -452,6 +453,16 @@ impl Job {
         let found = self.labels_of(images, watch);
         let flips = found.flips(&self.source_labels, self.offset());
         images.iter().filter(|i| flips.contains(i)).count()
+    }
+
+    /// Whether the target gives two images at once what it gives each alone; `None` where it does not say that it takes several.
+    pub(super) fn takes_several(&self) -> Option<bool> {
+        takes_several(&self.target, &self.target_feed, self.comparison.target.slot, &self.images)
+    }
+
+    /// How far the target gets.
+    pub(super) fn reach(&self) -> Reach {
+        Reach::of(&self.target, &self.target_feed, &self.images, 0..self.images.len())
     }
 
     /// Keeps an applied proposal in the list of those accepted, with flips before and after.

@@ -1,6 +1,7 @@
 //! Mending: proposals with their evidence, applying them, re-evaluation, undo, and a policy that decides without a person.
 
 mod accept;
+mod batch;
 mod checkpoint;
 mod decide;
 mod diff;

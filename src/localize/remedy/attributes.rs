@@ -55,6 +55,7 @@ fn default(op: &str, attribute: &str, like: &AttributeProto) -> AttributeProto {
         ("Resize", "nearest_mode") => AttributeProto::of_string(attribute, "round_prefer_floor"),
         ("Resize" | "Upsample", "mode") => AttributeProto::of_string(attribute, "nearest"),
         ("Pad", "mode") => AttributeProto::of_string(attribute, "constant"),
+        (_, "direction") => AttributeProto::of_string(attribute, "forward"),
         (_, "strides" | "dilations") => AttributeProto::of_ints(attribute, &vec![1; like.ints.len()]),
         (_, "pads" | "output_padding") => AttributeProto::of_ints(attribute, &vec![0; like.ints.len()]),
         _ => int(0),
@@ -69,12 +70,13 @@ pub(super) fn show(a: &AttributeProto) -> String {
         AttributeType::Ints => format!("{:?}", a.ints),
         AttributeType::Floats => format!("{:?}", a.floats),
         AttributeType::String => String::from_utf8_lossy(a.s()).into_owned(),
+        AttributeType::Strings => a.strings.iter().map(|s| String::from_utf8_lossy(s)).collect::<Vec<_>>().join(", "),
         other => other.as_str_name().to_lowercase(),
     }
 }
 
 fn same(a: &AttributeProto, b: &AttributeProto) -> bool {
-    a.f == b.f && a.i == b.i && a.s == b.s && a.ints == b.ints && a.floats == b.floats
+    a.f == b.f && a.i == b.i && a.s == b.s && a.ints == b.ints && a.floats == b.floats && a.strings == b.strings
 }
 
 /// Candidates from attributes that differ between operators of the same type.
@@ -91,10 +93,17 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
             }
             let mut all = Vec::new();
             for (name, wanted) in differing(mine, theirs) {
-                let Some(kind) = kind(mine.op_type(), &name) else { continue };
+                let Some(kind) = kind(mine.op_type(), &name).filter(|_| has(bench, mine, &name)) else { continue };
                 let now = mine.attr(&name).cloned().unwrap_or_else(|| default(mine.op_type(), &name, &wanted));
-                let edit = Edit::SetAttribute { node: bench.key(*t), attribute: wanted.clone() };
-                let words = format!("{name} of {} is {}, the source has {}", mine.op_type(), show(&now), show(&wanted));
+                // Of lists of words the operator has its own: it is told by saying nothing.
+                let usual = wanted.strings.is_empty() && wanted.r#type() == AttributeType::Strings
+                    || theirs.attr(&name).is_none() && now.r#type() == AttributeType::Strings;
+                let edit = match usual {
+                    true => Edit::RemoveAttribute { node: bench.key(*t), attribute: name.clone() },
+                    false => Edit::SetAttribute { node: bench.key(*t), attribute: wanted.clone() },
+                };
+                let new = if usual { "the operator's own".to_string() } else { show(&wanted) };
+                let words = format!("{name} of {} is {}, the source has {new}", mine.op_type(), show(&now));
                 all.push(Remedy::new(kind, edit, words).at(*t));
             }
             if all.len() > 1 {
@@ -131,6 +140,13 @@ fn unknown(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
     let edits = names.iter().map(|a| Edit::RemoveAttribute { node: bench.key(t), attribute: a.to_string() });
     let words = format!("{op} of version {version} has no attribute '{}'", names.join("', '"));
     Some(Remedy::new(Kind::CgUnsupported, Edit::All(edits.collect()), words).at(t))
+}
+
+/// Whether an operator has an attribute in the target's operator set.
+fn has(bench: &Bench<'_>, node: &NodeProto, attribute: &str) -> bool {
+    let (domain, op) = (node.domain_name(), node.op_type());
+    let mut known = attribute_names(domain, op, bench.target().model().opset(domain)).peekable();
+    known.peek().is_none() || known.any(|a| a == attribute)
 }
 
 /// Attributes in which two operators of a type differ, with the source's value.

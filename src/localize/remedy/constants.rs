@@ -36,9 +36,10 @@ pub(super) fn replace(bench: &Bench<'_>, op: OpId, slot: usize, new: &Value) -> 
     ]))
 }
 
-/// A name that the target does not use.
+/// A name that the target uses neither for a value nor for a node.
 pub(super) fn fresh_name(bench: &Bench<'_>, base: &str) -> String {
-    let taken = |n: &str| bench.target().model().index().value(n).is_some();
+    let model = bench.target().model();
+    let taken = |n: &str| model.index().value(n).is_some() || model.nodes().any(|(_, node)| node.name() == n);
     std::iter::once(base.to_string()).chain((2..).map(|i| format!("{base}_{i}"))).find(|n| !taken(n)).unwrap_or_default()
 }
 
@@ -115,7 +116,7 @@ pub(super) fn small(bench: &Bench<'_>) -> Vec<Remedy> {
                         .made()
                         .flat_map(|v| bench.target().consumers(v))
                         .any(|c| matches!(bench.target().op(*c).op_type(), "Sqrt" | "Pow" | "Rsqrt"));
-                    let epsilon = op.op_type() == "Add" && root && tiny(now) && tiny(&w);
+                    let epsilon = op.op_type() == "Add" && root && tiny(&w);
                     let (kind, also) = if epsilon { (Kind::LhEps, Kind::LhAct) } else { (Kind::LhAct, Kind::WbValues) };
                     let mut remedy = Remedy::new(kind, edit, words).at(*t).or(&[also, Kind::WbValues]);
                     remedy.tensors = behind(bench, *v);

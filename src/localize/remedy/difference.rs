@@ -18,7 +18,13 @@ pub(super) fn instead(bench: &Bench<'_>, t: OpId, slot: usize, v: ValueId, now: 
     let op = bench.target().op(t).op_type();
     let edit = requantised(bench, v, new).or_else(|| replace(bench, t, slot, new))?;
     let role = role(op, slot);
-    let kind = if role == Kind::WbValues { difference(bench, now, new) } else { role };
+    let recurrent = matches!(op, "LSTM" | "GRU" | "RNN");
+    let kind = match role {
+        Kind::WbValues => difference(bench, now, new),
+        // Gates in another order.
+        Kind::WbBias if recurrent && is_reordered(&now.to_f32(), &new.to_f32()) => Kind::WbLayout,
+        _ => role,
+    };
     let what = match (kind, op) {
         (Kind::WbBias, _) => "the bias",
         (Kind::WbNorm, _) => "a normalisation parameter",
@@ -30,6 +36,9 @@ pub(super) fn instead(bench: &Bench<'_>, t: OpId, slot: usize, v: ValueId, now: 
     if matches!(kind, Kind::WbLayout | Kind::WbPrecision) {
         remedy.equivalents.push(Kind::WbValues);
     }
+    if kind != role && role == Kind::WbBias {
+        remedy.equivalents.push(Kind::WbBias);
+    }
     Some(remedy)
 }
 
@@ -39,7 +48,7 @@ fn role(op: &str, slot: usize) -> Kind {
         ("BatchNormalization" | "InstanceNormalization" | "LayerNormalization" | "GroupNormalization", _) => Kind::WbNorm,
         ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2 | 3) | ("RMSNormalization", _) => Kind::WbNorm,
         ("Conv" | "Gemm" | "ConvTranspose" | "FusedConv", 2) | ("Add", _) => Kind::WbBias,
-        ("BiasGelu" | "FastGelu", 1) | ("SkipLayerNormalization", 4) | ("QLinearConv", 8) => Kind::WbBias,
+        ("LSTM" | "GRU" | "RNN", 3) | ("BiasGelu" | "FastGelu", 1) | ("SkipLayerNormalization", 4) | ("QLinearConv", 8) => Kind::WbBias,
         ("QuantizeLinear" | "DequantizeLinear", 1 | 2) => Kind::WbQuant,
         _ => Kind::WbValues,
     }
@@ -80,7 +89,7 @@ fn difference(bench: &Bench<'_>, now: &Value, new: &Value) -> Kind {
 }
 
 /// Whether two weights hold the same numbers in another order.
-fn is_reordered(now: &[f32], wanted: &[f32]) -> bool {
+pub(super) fn is_reordered(now: &[f32], wanted: &[f32]) -> bool {
     let sorted = |x: &[f32]| {
         let mut x = x.to_vec();
         x.sort_unstable_by(f32::total_cmp);

@@ -56,10 +56,13 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
     }
     needed.sort();
     let before = target.op(anchor).made().next().map(|v| bench.name(v).to_string());
+    // Two regions can need the same nodes of the source: each has its own.
+    let here = bench.checks.first().map(|(name, _)| name.as_str()).unwrap_or_default();
+    let named = |what: &str| fresh_name(bench, &format!("{here}_source_{what}"));
     for s in &needed {
         let op = bench.reference().op(*s);
         let mut node = op.proto().clone();
-        node.name = Some(fresh_name(bench, &format!("source_{}", bench.reference().label(*s))));
+        node.name = Some(named(bench.reference().label(*s)));
         node.input = Vec::new();
         let mut constants: Vec<(String, Value)> = Vec::new();
         for (slot, v) in op.inputs.iter().enumerate() {
@@ -68,7 +71,7 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
                 Some(v) => match (values.get(v), bench.reference().constant(*v)) {
                     (Some(n), _) => n.clone(),
                     (None, Some(c)) => {
-                        let name = fresh_name(bench, &format!("source_{}_{slot}", bench.reference().label(*s)));
+                        let name = named(&format!("{}_{slot}", bench.reference().label(*s)));
                         constants.push((name.clone(), c.clone()));
                         name
                     }
@@ -77,11 +80,7 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
             };
             node.input.push(name);
         }
-        node.output = op
-            .outputs
-            .iter()
-            .map(|v| v.map_or_else(String::new, |v| fresh_name(bench, &format!("source_{}", bench.reference().model().index().name(v)))))
-            .collect();
+        node.output = op.outputs.iter().map(|v| v.map_or_else(String::new, |v| named(bench.reference().model().index().name(v)))).collect();
         for (v, name) in op.outputs.iter().zip(&node.output) {
             if let Some(v) = v {
                 values.insert(*v, name.clone());
@@ -191,12 +190,43 @@ fn adapt(bench: &Bench<'_>, target: ValueId, source: ValueId, edits: &mut Vec<Ed
     }
     let now = if pair.layout.is_flat() { pair.layout.shape.clone() } else { pair.layout.split.clone() };
     if now != shape {
-        let (node, tensor) = reshape_node(bench, &at, &format!("{at}_shaped"), &shape);
+        let (first, back) = batch_first(&now, &shape);
+        let (node, tensor) = reshape_node(bench, &at, &format!("{at}_shaped"), &first);
         at = node.output[0].clone();
         edits_insert_first(edits, tensor);
-        edits.push(Edit::InsertNode { before, node });
+        edits.push(Edit::InsertNode { before: before.clone(), node });
+        if let Some(perm) = back {
+            let name = fresh_name(bench, &format!("{at}_batch"));
+            let node = transpose_node(&at, &name, &perm);
+            at = name;
+            edits.push(Edit::InsertNode { before, node });
+        }
     }
     Some(at)
+}
+
+/// A batch of one stands first in `from` and elsewhere in `to`: a Reshape alone would do for one image only. The shape with the batch first,
+/// and the Transpose from there to `to`.
+fn batch_first(from: &[usize], to: &[usize]) -> (Vec<usize>, Option<Vec<i64>>) {
+    let one = |shape: &[usize]| shape.iter().position(|d| *d == 1);
+    match (one(from), one(to)) {
+        (Some(0), Some(at)) if at > 0 => {
+            let first = std::iter::once(1).chain(to.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, d)| *d)).collect();
+            let perm = (0..to.len())
+                .map(|i| {
+                    if i == at {
+                        0
+                    } else if i < at {
+                        i as i64 + 1
+                    } else {
+                        i as i64
+                    }
+                })
+                .collect();
+            (first, Some(perm))
+        }
+        _ => (to.to_vec(), None),
+    }
 }
 
 fn edits_insert_first(edits: &mut Vec<Edit>, tensor: crate::model::onnx::TensorProto) {
@@ -225,8 +255,9 @@ fn full_perm(source: &[usize], layout: &crate::align::Layout) -> Option<Vec<i64>
 fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -> (NodeProto, crate::model::onnx::TensorProto) {
     let output = fresh_name(bench, output);
     let constant = fresh_name(bench, &format!("{output}_shape"));
-    // The batch is left to whoever runs the model, wherever it stands: the first extent of one is whatever is left.
-    let batch = shape.iter().position(|d| *d == 1).filter(|_| shape.len() > 1);
+    // The batch is left to whoever runs the model, wherever it stands: the first extent of one is whatever is left; without one, the batch is
+    // in the first axis with others.
+    let batch = Some(shape.iter().position(|d| *d == 1).unwrap_or(0)).filter(|_| shape.len() > 1);
     let dims = shape.iter().enumerate().map(|(i, d)| if Some(i) == batch { -1 } else { *d as i64 }).collect();
     let tensor = Value::from_i64(&[shape.len()], dims).to_proto(&constant);
     let node = NodeProto {
@@ -285,6 +316,17 @@ fn layout_nodes(
         let name = fresh_name(bench, &format!("{output}_as_target"));
         let perm: Vec<i64> = layout.perm.iter().map(|p| *p as i64).collect();
         out.push((transpose_node(&at, &name, &perm), Vec::new()));
+        at = name;
+    }
+    // The other way round: the batch comes first before the axes are run together.
+    let now = if layout.is_flat() { shape.to_vec() } else { layout.perm.iter().map(|p| layout.split[*p]).collect() };
+    if let (first, Some(perm)) = batch_first(&layout.shape, &now)
+        && first.len() == now.len()
+    {
+        let mut there = vec![0i64; perm.len()];
+        perm.iter().enumerate().for_each(|(i, p)| there[*p as usize] = i as i64);
+        let name = fresh_name(bench, &format!("{output}_batch"));
+        out.push((transpose_node(&at, &name, &there), Vec::new()));
         at = name;
     }
     let (mut node, tensor) = reshape_node(bench, &at, output, &layout.shape);

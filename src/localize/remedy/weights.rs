@@ -1,14 +1,14 @@
 //! Weights, biases, normalisation and quantisation parameters: the source's, in the target's layout and folding.
 
-use super::constants::{behind, laid_out, replace};
-use super::difference::instead;
+use super::constants::{behind, fresh_name, laid_out, replace};
+use super::difference::{instead, is_reordered};
 use super::linear::linear;
 use super::normalisation::{missing_shift, normalisation};
 use super::quantised::quantisation;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::{Edit, ValueId};
-use crate::run::{OpId, Value};
+use crate::run::{Network, OpId, Value};
 
 /// Candidates, one tensor at a time before two.
 pub(super) fn weights(bench: &Bench<'_>) -> Vec<Remedy> {
@@ -16,6 +16,10 @@ pub(super) fn weights(bench: &Bench<'_>) -> Vec<Remedy> {
     let mut out = quantisation(bench);
     out.extend(linear(bench));
     out.extend(copied(bench));
+    out.extend(turned(bench));
+    out.extend(two_parameters(bench));
+    out.extend(all_parameters(bench));
+    out.extend(missing_parameter(bench));
     out.extend(normalisation(bench));
     out.extend(missing_shift(bench));
     out.extend(super::elementwise::elementwise(bench));
@@ -51,6 +55,135 @@ fn copied(bench: &Bench<'_>) -> Vec<Remedy> {
                     }
                 }
             }
+        }
+    }
+    out
+}
+
+/// Whether an operator's constant inputs are parameters of one layer, in slots of their own.
+fn has_parameters(op: &str) -> bool {
+    op.ends_with("Normalization") || matches!(op, "LSTM" | "GRU" | "RNN")
+}
+
+/// The float parameters of an op by slot; the data stand first.
+fn parameters<'a>(network: &'a Network, id: OpId) -> Vec<(usize, ValueId, &'a Value)> {
+    let slots = network.op(id).inputs.iter().enumerate().skip(1);
+    slots.filter_map(|(slot, v)| Some((slot, (*v)?, network.constant((*v)?).filter(|c| c.is_float())?))).collect()
+}
+
+/// One kind for parameters of a layer of which several are wrong: those of a recurrent layer in another order are a matter of layout.
+fn kind_of_parameters(op: &str, differing: &[(&Value, &Value)]) -> (Kind, &'static [Kind]) {
+    match op {
+        "LSTM" | "GRU" | "RNN" if differing.iter().all(|(now, new)| is_reordered(&now.to_f32(), &new.to_f32())) => {
+            (Kind::WbLayout, &[Kind::WbValues, Kind::WbSwap])
+        }
+        "LSTM" | "GRU" | "RNN" => (Kind::WbValues, &[Kind::WbLayout]),
+        _ => (Kind::WbNorm, &[Kind::WbValues, Kind::WbSwap]),
+    }
+}
+
+/// Two parameters of one shape of a layer that stand in each other's place: mean and variance, scale and shift.
+fn two_parameters(bench: &Bench<'_>) -> Vec<Remedy> {
+    let target = bench.target();
+    let mut out = Vec::new();
+    for t in bench.ops.iter().filter(|t| has_parameters(target.op(**t).op_type())) {
+        let all = parameters(target, *t);
+        for (i, (slot, v, c)) in all.iter().enumerate() {
+            for (other, w, d) in all[i + 1..].iter().filter(|(_, w, d)| d.shape() == c.shape() && w != v && !d.same(c)) {
+                let (Some(one), Some(two)) = (replace(bench, *t, *slot, d), replace(bench, *t, *other, c)) else { continue };
+                let op = target.op(*t).op_type();
+                let words = format!("'{}' and '{}' of {op} stand in each other's place", bench.name(*v), bench.name(*w));
+                let (kind, also) = kind_of_parameters(op, &[(c, d), (d, c)]);
+                let mut remedy = Remedy::new(kind, Edit::All(vec![one, two]), words).at(*t).or(also);
+                remedy.tensors = behind(bench, *v).into_iter().chain(behind(bench, *w)).collect();
+                out.push(remedy);
+            }
+        }
+    }
+    out
+}
+
+/// All parameters of a layer as the source's layer of the same type has them, where more than one differs.
+fn all_parameters(bench: &Bench<'_>) -> Vec<Remedy> {
+    let (target, reference) = (bench.target(), bench.reference());
+    let mut out = Vec::new();
+    for t in bench.ops.iter().filter(|t| has_parameters(target.op(**t).op_type())) {
+        let op = target.op(*t).op_type();
+        let mine = parameters(target, *t);
+        for s in bench.source.iter().filter(|s| reference.op(**s).op_type() == op) {
+            let theirs = parameters(reference, *s);
+            let new = |slot: usize, now: &Value| {
+                theirs.iter().find(|(k, _, c)| *k == slot && c.shape() == now.shape() && !c.same(now)).map(|(_, _, c)| *c)
+            };
+            let differing: Vec<_> = mine.iter().filter_map(|(slot, v, now)| Some((*slot, *v, *now, new(*slot, now)?))).collect();
+            let edits: Vec<Edit> = differing.iter().filter_map(|(slot, _, _, new)| replace(bench, *t, *slot, new)).collect();
+            if differing.len() < 2 || edits.len() < differing.len() {
+                continue;
+            }
+            let names = differing.iter().map(|(_, v, ..)| format!("'{}'", bench.name(*v))).collect::<Vec<_>>().join(", ");
+            let values: Vec<_> = differing.iter().map(|(_, _, now, new)| (*now, *new)).collect();
+            let (kind, also) = kind_of_parameters(op, &values);
+            let how = if kind == Kind::WbLayout { "hold the source's numbers in another order" } else { "differ from the source's" };
+            let mut remedy = Remedy::new(kind, Edit::All(edits), format!("{names} of {op} {how}")).at(*t).or(also);
+            remedy.tensors = differing.iter().flat_map(|(_, v, ..)| behind(bench, *v)).collect();
+            out.push(remedy);
+        }
+    }
+    out
+}
+
+/// A parameter that the source's layer of the same type has and the target's has not: the bias of a recurrent layer, above all.
+fn missing_parameter(bench: &Bench<'_>) -> Vec<Remedy> {
+    let (target, reference) = (bench.target(), bench.reference());
+    let mut out = Vec::new();
+    for t in bench.ops.iter().filter(|t| has_parameters(target.op(**t).op_type())) {
+        let op = target.op(*t);
+        let there = |slot: usize| op.inputs.get(slot).copied().flatten().is_some();
+        for s in bench.source.iter().filter(|s| reference.op(**s).op_type() == op.op_type()) {
+            for (slot, _, c) in parameters(reference, *s).into_iter().filter(|(slot, ..)| !there(*slot)) {
+                let name = fresh_name(bench, &format!("{}_mended", bench.key(*t)));
+                let edit = Edit::All(vec![
+                    Edit::AddInitializer { tensor: c.to_proto(&name) },
+                    Edit::RewireInput { node: bench.key(*t), slot, value: name },
+                ]);
+                let words = format!("{} lacks its input {slot}, which the source's has", op.op_type());
+                out.push(Remedy::new(Kind::WbBias, edit, words).at(*t).or(&[Kind::WbNorm, Kind::WbValues]));
+            }
+        }
+    }
+    out
+}
+
+/// The target's own weight with two axes of one extent exchanged, or a kernel turned round: what can be read off no constant of the source where it
+/// says the layer in other words.
+fn turned(bench: &Bench<'_>) -> Vec<Remedy> {
+    let target = bench.target();
+    let mut out = Vec::new();
+    for t in bench.ops.iter().filter(|t| matches!(target.op(**t).op_type(), "Conv" | "ConvTranspose" | "Gemm" | "MatMul")) {
+        let op = target.op(*t);
+        let Some(v) = op.inputs.get(1).copied().flatten() else { continue };
+        let Some(now) = target.constant(v).filter(|c| c.is_float() && c.shape().len() >= 2) else { continue };
+        let [.., h, w] = *now.shape() else { continue };
+        let (kernel, data) = (h * w, now.to_f32());
+        let square = |at: usize| at / kernel * kernel + at % kernel % h * w + at % kernel / h;
+        let round = |at: usize| at / kernel * kernel + kernel - 1 - at % kernel;
+        let conv = op.op_type().starts_with("Conv");
+        let mut add = |words: &str, from: &dyn Fn(usize) -> usize| {
+            let turned: Vec<f32> = (0..data.len()).map(|i| data[from(i)]).collect();
+            let Some(edit) = (turned[..] != data[..]).then(|| replace(bench, *t, 1, &Value::from_f32(now.shape(), turned))).flatten()
+            else {
+                return;
+            };
+            let words = format!("the weight '{}' of {} {words}", bench.name(v), op.op_type());
+            let mut remedy = Remedy::new(Kind::WbLayout, edit, words).at(*t).or(&[Kind::WbValues, Kind::LhGemm]);
+            remedy.tensors = behind(bench, v);
+            out.push(remedy);
+        };
+        if h == w && h > 1 {
+            add(if conv { "has height and width exchanged" } else { "is transposed" }, &square);
+        }
+        if conv && kernel > 1 {
+            add("is turned round", &round);
         }
     }
     out
