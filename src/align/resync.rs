@@ -327,12 +327,21 @@ impl Walk<'_> {
         }
     }
 
+    /// The source's output as the target gives it: scores, where only the source goes on to probabilities.
+    fn as_given(&self, o: ValueId, s: ValueId) -> ValueId {
+        let turns = |op: &str| matches!(op, "Softmax" | "LogSoftmax");
+        let mine = self.target.producer(o).map(|p| self.target.op(p).op_type());
+        let theirs = self.source.producer(s).map(|p| self.source.network.op(p)).filter(|op| turns(op.op_type()));
+        theirs.filter(|_| mine.is_some_and(|op| !turns(op))).and_then(|op| op.data.first().copied()).unwrap_or(s)
+    }
+
     /// Nothing found: graph outputs pair by position.
     fn pair_outputs(&mut self, dirty: &Dirty) -> bool {
         let mut done = false;
         let outputs: Vec<(ValueId, ValueId)> =
             self.target.outputs().iter().copied().zip(self.source.network.outputs().iter().copied()).collect();
         for (o, s) in outputs {
+            let s = self.as_given(o, s);
             if !dirty.values.contains(&o) || self.pairs.contains_key(&o) || self.is_forbidden(o, s) {
                 continue;
             }

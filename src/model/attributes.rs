@@ -70,6 +70,11 @@ impl AttributeProto {
     pub fn of_string(name: &str, value: &str) -> Self {
         Self { name: Some(name.into()), s: Some(value.to_string().into()), r#type: Some(AttributeType::String as i32), ..Self::default() }
     }
+    /// A list of strings.
+    pub fn of_strings(name: &str, value: &[&str]) -> Self {
+        let strings = value.iter().map(|s| (*s).to_string().into()).collect();
+        Self { name: Some(name.into()), strings, r#type: Some(AttributeType::Strings as i32), ..Self::default() }
+    }
     /// A tensor.
     pub fn of_tensor(name: &str, value: TensorProto) -> Self {
         Self { name: Some(name.into()), t: Some(value), r#type: Some(AttributeType::Tensor as i32), ..Self::default() }

@@ -168,7 +168,7 @@ impl Index {
 }
 
 /// Names of all values a node reads, those that its sub-graphs take from outside included.
-pub(super) fn reads(node: &NodeProto) -> Vec<&str> {
+pub fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names = Vec::new();
     read_by(node, &mut names);
     names

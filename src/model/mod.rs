@@ -38,7 +38,7 @@ pub use error::ModelError;
 pub use file::{Entry, Graph, Model};
 pub use finding::{Finding, Severity, Subject};
 pub use harmless::{harmless, harmless_json};
-pub use index::{Index, NodeId, ValueId};
+pub use index::{Index, NodeId, ValueId, reads};
 pub use operators::{attribute_names, first_version};
 pub use overlay::Place;
 pub use read::{read_file, read_text, regular};

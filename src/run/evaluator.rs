@@ -6,6 +6,7 @@
 use super::budget;
 use super::error::{RunError, guarded};
 use super::half;
+use super::loops::{Loop, is_loop};
 use super::lower::{Extent, Given, finish, lower};
 use super::types;
 use super::value::Value;
@@ -49,6 +50,8 @@ struct NodePlan {
 /// Evaluates nodes and keeps their plans.
 pub struct Evaluator {
     plans: Mutex<HashMap<Key, Arc<NodePlan>>>,
+    /// Loops by operator set and signature.
+    loops: Mutex<HashMap<(i64, Arc<[u8]>), Arc<Loop>>>,
     limit: u64,
 }
 
@@ -119,7 +122,7 @@ fn is_bound(op: &str, slot: usize) -> bool {
 impl Evaluator {
     /// An evaluator that refuses to make values of more bytes than this.
     pub fn limited(limit: u64) -> Self {
-        Self { plans: Mutex::default(), limit }
+        Self { plans: Mutex::default(), loops: Mutex::default(), limit }
     }
 
     /// Bytes that one value may have.
@@ -133,6 +136,9 @@ impl Evaluator {
     /// When tract cannot build or run the node, or gives up in a panic.
     pub fn eval(&self, kernel: &Kernel, inputs: &[Input<'_>]) -> Result<Vec<Value>, RunError> {
         let op = kernel.node.op_type();
+        if is_loop(&kernel.node) {
+            return self.looped(kernel)?.run(&kernel.node, inputs);
+        }
         // What is folded runs once: its inputs are not built into the plan, so that the size of its outputs is seen before they are made.
         let folding = !inputs.iter().any(|i| matches!(i, Input::Data(_)));
         let slots = inputs.iter().enumerate().map(|(i, input)| match input {
@@ -162,6 +168,15 @@ impl Evaluator {
             let out = plan.plan.run(values.collect()).map_err(RunError::from_tract)?;
             Ok(out.into_iter().map(Value::from_tensor).collect())
         })
+    }
+
+    fn looped(&self, kernel: &Kernel) -> Result<Arc<Loop>, RunError> {
+        let key = (kernel.opset, kernel.signature.clone());
+        if let Some(found) = self.loops.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(found.clone());
+        }
+        let built = Arc::new(Loop::new(&kernel.node, kernel.opset, self.limit)?);
+        Ok(self.loops.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(built).clone())
     }
 
     fn build(&self, kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {

@@ -10,6 +10,7 @@ mod fast;
 mod half;
 mod inputs;
 mod limits;
+mod loops;
 mod lower;
 mod nan;
 mod network;

@@ -2,9 +2,11 @@
 
 use super::error::RunError;
 use super::evaluator::{Evaluator, Input, Kernel};
+use super::loops::{is_loop, opened};
 use super::value::Value;
 use crate::model::onnx::NodeProto;
-use crate::model::{Model, ModelError, NodeExt, NodeId, ValueId};
+use crate::model::{Model, ModelError, NodeExt, NodeId, ValueId, reads};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -129,7 +131,7 @@ impl Network {
             let node = model.node(*id);
             let live = node.output.iter().any(|o| index.value(o).is_some_and(|v| read[v.0 as usize]));
             nodes.push((*id, live));
-            for v in node.input.iter().filter(|_| live).filter_map(|n| index.value(n)) {
+            for v in reads(node).into_iter().filter(|_| live).filter_map(|n| index.value(n)) {
                 read[v.0 as usize] = true;
             }
         }
@@ -184,7 +186,10 @@ impl Network {
 
     fn add(&mut self, id: NodeId, live: bool, old: Option<&Self>) {
         let model = self.model.clone();
-        let node = model.node(id);
+        let node = &*match model.node(id) {
+            node if is_loop(node) => Cow::Owned(opened(node)),
+            node => Cow::Borrowed(node),
+        };
         let value = |n: &String| if n.is_empty() { None } else { model.index().value(n) };
         let inputs: Vec<_> = node.input.iter().map(value).collect();
         let outputs: Vec<_> = node.output.iter().map(value).collect();

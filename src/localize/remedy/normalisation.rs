@@ -52,6 +52,17 @@ fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> 
         (4, "variance", each(&|c| (scale[c] / a[c]).powi(2) - epsilon)),
     ];
     let mut out = Vec::new();
+    // Where mean or variance are wrong past solving, scale and shift still follow from what the source computes.
+    let (scale, shift) = (each(&|c| a[c] * std[c]), each(&|c| b[c] + mean[c] * a[c]));
+    if let (Some(one), Some(two)) =
+        (replace(bench, norm, 1, &Value::from_f32(&[n], scale)), replace(bench, norm, 2, &Value::from_f32(&[n], shift)))
+        && std.iter().chain(&a).chain(&b).all(|x| x.is_finite())
+    {
+        let words = "scale and shift of the BatchNormalization do not fit the source's folded weights, given its mean and variance";
+        let mut remedy = Remedy::new(Kind::WbNorm, Edit::All(vec![one, two]), words).at(norm);
+        remedy.tensors = op.inputs[1..].iter().flatten().flat_map(|v| behind(bench, *v)).collect();
+        out.push(remedy);
+    }
     for (slot, name, wanted) in solved {
         let Some(value) = op.inputs.get(slot).copied().flatten() else { continue };
         if wanted.iter().any(|x| !x.is_finite()) || (slot == 4 && wanted.iter().any(|x| *x < 0.0)) {

@@ -132,15 +132,29 @@ fn all_parameters(bench: &Bench<'_>) -> Vec<Remedy> {
     out
 }
 
-/// A parameter that the source's layer of the same type has and the target's has not: the bias of a recurrent layer, above all.
+/// A parameter that the source's layer has and the target's has not: that of the same type by its place, and the bias of a recurrent layer by its
+/// size where the source says the layer in other words.
 fn missing_parameter(bench: &Bench<'_>) -> Vec<Remedy> {
     let (target, reference) = (bench.target(), bench.reference());
     let mut out = Vec::new();
     for t in bench.ops.iter().filter(|t| has_parameters(target.op(**t).op_type())) {
         let op = target.op(*t);
         let there = |slot: usize| op.inputs.get(slot).copied().flatten().is_some();
-        for s in bench.source.iter().filter(|s| reference.op(**s).op_type() == op.op_type()) {
-            for (slot, _, c) in parameters(reference, *s).into_iter().filter(|(slot, ..)| !there(*slot)) {
+        // Directions by twice as many numbers as the recurrent weight has rows.
+        let bias = parameters(target, *t).into_iter().find(|(slot, ..)| *slot == 2).and_then(|(.., r)| match *r.shape() {
+            [d, rows, _] => Some([d, 2 * rows]),
+            _ => None,
+        });
+        for s in &bench.source {
+            let same = reference.op(*s).op_type() == op.op_type();
+            for (slot, _, c) in parameters(reference, *s) {
+                let by_size = bias.filter(|b| !same && b.iter().product::<usize>() == c.len());
+                let (slot, shape) = match by_size {
+                    Some(shape) => (3, shape.to_vec()),
+                    None if same => (slot, c.shape().to_vec()),
+                    None => continue,
+                };
+                let Some(c) = c.reshape(&shape).filter(|_| !there(slot)) else { continue };
                 let name = fresh_name(bench, &format!("{}_mended", bench.key(*t)));
                 let edit = Edit::All(vec![
                     Edit::AddInitializer { tensor: c.to_proto(&name) },
