@@ -9,6 +9,9 @@ use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+/// How many times as far off as the nearest a value may be, and still be told from it by structure.
+const FAR: f32 = 4.0;
+
 /// A value found to stand for a source value.
 #[derive(Debug, Clone)]
 pub(super) struct Match {
@@ -324,12 +327,16 @@ impl<'a> Walk<'a> {
             reads.filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
         });
         let forbidden = |s: ValueId| v.is_some_and(|v| self.is_forbidden(v, s));
+        let candidates = near.into_iter().take(14).filter(|s| !forbidden(*s)).filter_map(|s| {
+            let (layout, error) = self.best_layout(values, s)?;
+            (error <= self.tau).then_some((s, layout, error))
+        });
+        let candidates: Vec<(ValueId, Layout, f32)> = candidates.collect();
+        let least = candidates.iter().map(|(.., error)| *error).fold(f32::INFINITY, f32::min);
         let mut best: Option<(_, Match)> = None;
-        for s in near.into_iter().take(14).filter(|s| !forbidden(*s)) {
-            let Some((layout, error)) = self.best_layout(values, s) else { continue };
-            if error > self.tau {
-                continue;
-            }
+        for (s, layout, error) in candidates {
+            // Where rounding is coarse, a value before its bias is within the tolerance of the one behind it.
+            let far = self.tau > Precision::Float.tau() && error > self.tau / FAR && error > least * FAR;
             let moving = rounds || op.is_some_and(|op| moves(op.op_type()));
             let mut structure = 0;
             if let (Some(p), Some(op)) = (self.source.producer(s), op) {
@@ -338,7 +345,7 @@ impl<'a> Walk<'a> {
                 structure += i32::from(theirs.op_type() == op.op_type());
                 structure += 2 * i32::from(moving && read.contains(&self.source.origin(s)));
             }
-            let key = (-structure, layout.cost(), self.is_claimed(s) && !moving, coarse(error / self.tau), self.source.rank(s));
+            let key = (far, -structure, layout.cost(), self.is_claimed(s) && !moving, coarse(error / self.tau), self.source.rank(s));
             if best.as_ref().is_none_or(|(k, _)| key < *k) {
                 best = Some((key, Match { source: s, layout, error }));
             }

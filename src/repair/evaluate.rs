@@ -2,9 +2,10 @@
 
 use super::checkpoint::{Checkpoints, Cut};
 use crate::align::relative_error;
-use crate::compare::label;
+use crate::compare::{is_probabilities, label, softmax};
 use crate::dataset::{Feed, ImageSet};
 use crate::run::{Network, RunError, RunOptions, Runner, Runtime, Value, Watch, spread};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Labels and scores of a model, image by image.
@@ -57,7 +58,8 @@ impl Evaluation {
         let flips = self.flips(source, offset);
         let rounded = |i: &usize| {
             let (Some(Some(mine)), Some(Some(theirs))) = (self.scores.get(*i), source.scores.get(*i)) else { return false };
-            let Some(best) = label(mine) else { return false };
+            let (mine, theirs) = alike(mine, theirs);
+            let Some(best) = label(&mine) else { return false };
             let others = mine.iter().enumerate().filter(|(c, x)| *c != best && x.is_finite());
             let Some((second, runner_up)) = others.max_by(|a, b| a.1.total_cmp(b.1)) else { return false };
             let there = |class: usize| usize::try_from(class as i64 - offset).ok().and_then(|c| theirs.get(c)).copied();
@@ -75,8 +77,21 @@ impl Evaluation {
     /// Mean relative L2 error of the scores against the source's, over the images of which both are known.
     pub fn score_error(&self, source: &Self) -> Option<f32> {
         let both = self.scores.iter().zip(&source.scores).filter_map(|(t, s)| Some((t.as_ref()?, s.as_ref()?)));
-        let errors: Vec<f32> = both.map(|(t, s)| relative_error(t, s)).collect();
+        let error = |(t, s): (&Arc<[f32]>, &Arc<[f32]>)| {
+            let (t, s) = alike(t, s);
+            relative_error(&t, &s)
+        };
+        let errors: Vec<f32> = both.map(error).collect();
         (!errors.is_empty()).then(|| errors.iter().sum::<f32>() / errors.len() as f32)
+    }
+}
+
+/// The scores of two models in one measure: probabilities, where only one of them gives these.
+fn alike<'a>(a: &'a [f32], b: &'a [f32]) -> (Cow<'a, [f32]>, Cow<'a, [f32]>) {
+    match (is_probabilities(a), is_probabilities(b)) {
+        (true, false) => (a.into(), softmax(b).into()),
+        (false, true) => (softmax(a).into(), b.into()),
+        _ => (a.into(), b.into()),
     }
 }
 

@@ -84,6 +84,9 @@ fn show_bias(now: &[f32], wanted: &[f32]) -> String {
     if now.iter().all(|x| *x == 0.0) {
         return "is missing or zero".into();
     }
+    if wanted.iter().all(|x| x.abs() < 1e-12) {
+        return "is there, the source has none".into();
+    }
     if now.iter().zip(wanted).all(|(a, b)| (a + b).abs() <= 1e-4 * b.abs().max(1e-3)) {
         return "is the source's with the sign turned".into();
     }

@@ -6,9 +6,10 @@ use super::shape::transpose_node;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::tensor_proto::DataType;
-use crate::model::onnx::{AttributeProto, NodeProto};
+use crate::model::onnx::{AttributeProto, NodeProto, TensorProto};
 use crate::model::{Edit, Model, NodeExt, NodeId, ValueId};
 use crate::run::{OpId, Value};
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 /// The largest number of half precision.
@@ -170,67 +171,75 @@ fn adapt(bench: &Bench<'_>, target: ValueId, source: ValueId, edits: &mut Vec<Ed
         edits.push(Edit::InsertNode { before, node: transpose_node(&at, &name, &back) });
         return Some(name);
     }
-    let mut step = |at: &mut String, node: NodeProto| {
-        *at = node.output[0].clone();
-        edits.push(Edit::InsertNode { before: before.clone(), node });
-    };
+    let mut back = vec![0; pair.layout.perm.len()];
+    pair.layout.perm.iter().enumerate().for_each(|(i, p)| back[*p] = i);
     let permuted: Vec<usize> = pair.layout.perm.iter().map(|p| pair.layout.split[*p]).collect();
-    if !pair.layout.is_flat() {
-        if permuted != pair.layout.shape {
-            let (node, tensor) = reshape_node(bench, &at, &format!("{at}_split"), &permuted);
-            step(&mut at, node);
-            edits_insert_first(edits, tensor);
-        }
-        let mut back = vec![0i64; pair.layout.perm.len()];
-        pair.layout.perm.iter().enumerate().for_each(|(i, p)| back[*p] = i as i64);
-        let name = fresh_name(bench, &format!("{}_as_source", bench.name(target)));
-        let node = transpose_node(&at, &name, &back);
-        at = name;
-        edits.push(Edit::InsertNode { before: before.clone(), node });
-    }
-    let now = if pair.layout.is_flat() { pair.layout.shape.clone() } else { pair.layout.split.clone() };
-    if now != shape {
-        let (first, back) = batch_first(&now, &shape);
-        let (node, tensor) = reshape_node(bench, &at, &format!("{at}_shaped"), &first);
+    let turn = if pair.layout.is_flat() { None } else { Some((&permuted[..], &back[..])) };
+    // One value of the target can stand for several of the source.
+    let base = format!("{}_as_{}", bench.name(target), bench.a.source().name(source));
+    for (node, tensor) in relaid(bench, &at, &base, &pair.layout.shape, turn, &shape) {
         at = node.output[0].clone();
-        edits_insert_first(edits, tensor);
+        tensor.into_iter().for_each(|tensor| edits.insert(0, Edit::AddInitializer { tensor }));
         edits.push(Edit::InsertNode { before: before.clone(), node });
-        if let Some(perm) = back {
-            let name = fresh_name(bench, &format!("{at}_batch"));
-            let node = transpose_node(&at, &name, &perm);
-            at = name;
-            edits.push(Edit::InsertNode { before, node });
-        }
     }
     Some(at)
 }
 
-/// A batch of one stands first in `from` and elsewhere in `to`: a Reshape alone would do for one image only. The shape with the batch first,
-/// and the Transpose from there to `to`.
-fn batch_first(from: &[usize], to: &[usize]) -> (Vec<usize>, Option<Vec<i64>>) {
+/// Nodes that give a value of shape `from` the shape `to`, with the weights that they read; `turn` says as what and in which order of axes it is
+/// to be taken on the way.
+///
+/// The batch, which is of one here, is kept apart from the other axes: what is right for one image is right for several.
+fn relaid(
+    bench: &Bench<'_>,
+    input: &str,
+    base: &str,
+    from: &[usize],
+    turn: Option<(&[usize], &[usize])>,
+    to: &[usize],
+) -> Vec<(NodeProto, Option<TensorProto>)> {
+    let mut out: Vec<(NodeProto, Option<TensorProto>)> = Vec::new();
+    let (mut at, mut now) = (input.to_string(), from.to_vec());
     let one = |shape: &[usize]| shape.iter().position(|d| *d == 1);
-    match (one(from), one(to)) {
-        (Some(0), Some(at)) if at > 0 => {
-            let first = std::iter::once(1).chain(to.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, d)| *d)).collect();
-            let perm = (0..to.len())
-                .map(|i| {
-                    if i == at {
-                        0
-                    } else if i < at {
-                        i as i64 + 1
-                    } else {
-                        i as i64
-                    }
-                })
-                .collect();
-            (first, Some(perm))
+    let batch = one(from).zip(one(to));
+    let with = |shape: &[usize]| batch.iter().map(|_| 1).chain(shape.iter().copied()).collect::<Vec<usize>>();
+    let transpose = |at: &mut String, now: &mut Vec<usize>, out: &mut Vec<_>, perm: Vec<usize>| {
+        if perm.iter().enumerate().any(|(i, p)| i != *p) {
+            let name = fresh_name(bench, &format!("{base}_{}", out.len()));
+            out.push((transpose_node(at, &name, &perm.iter().map(|p| *p as i64).collect::<Vec<_>>()), None));
+            (*at, *now) = (name, perm.iter().map(|p| now[*p]).collect());
         }
-        _ => (to.to_vec(), None),
+    };
+    let reshape = |at: &mut String, now: &mut Vec<usize>, out: &mut Vec<(NodeProto, Option<TensorProto>)>, shape: Vec<usize>| {
+        if *now != shape {
+            let (node, tensor) = reshape_node(bench, at, &format!("{base}_{}", out.len()), &shape);
+            *at = node.output[0].clone();
+            out.push((node, Some(tensor)));
+            *now = shape;
+        }
+    };
+    if let Some((first, _)) = batch {
+        let perm = std::iter::once(first).chain((0..from.len()).filter(|i| *i != first)).collect();
+        transpose(&mut at, &mut now, &mut out, perm);
     }
-}
-
-fn edits_insert_first(edits: &mut Vec<Edit>, tensor: crate::model::onnx::TensorProto) {
-    edits.insert(0, Edit::AddInitializer { tensor });
+    if let Some((shape, perm)) = turn {
+        reshape(&mut at, &mut now, &mut out, with(shape));
+        let ahead = usize::from(batch.is_some());
+        transpose(&mut at, &mut now, &mut out, (0..ahead).chain(perm.iter().map(|p| p + ahead)).collect());
+    }
+    match batch {
+        Some((_, last)) => {
+            let others: Vec<usize> = to.iter().enumerate().filter(|(i, _)| *i != last).map(|(_, d)| *d).collect();
+            reshape(&mut at, &mut now, &mut out, with(&others));
+            let perm = (0..to.len()).map(|i| match i.cmp(&last) {
+                Ordering::Less => i + 1,
+                Ordering::Equal => 0,
+                Ordering::Greater => i,
+            });
+            transpose(&mut at, &mut now, &mut out, perm.collect());
+        }
+        None => reshape(&mut at, &mut now, &mut out, to.to_vec()),
+    }
+    out
 }
 
 /// The permutation of all axes that a layout amounts to, where the number of axes stays: one Transpose then does.
@@ -252,7 +261,7 @@ fn full_perm(source: &[usize], layout: &crate::align::Layout) -> Option<Vec<i64>
     perm.iter().zip(&layout.shape).all(|(p, d)| source[*p] == *d).then(|| perm.iter().map(|p| *p as i64).collect())
 }
 
-fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -> (NodeProto, crate::model::onnx::TensorProto) {
+fn reshape_node(bench: &Bench<'_>, input: &str, output: &str, shape: &[usize]) -> (NodeProto, TensorProto) {
     let output = fresh_name(bench, output);
     let constant = fresh_name(bench, &format!("{output}_shape"));
     // The batch is left to whoever runs the model, wherever it stands: the first extent of one is whatever is left; without one, the batch is
@@ -278,7 +287,7 @@ fn layout_nodes(
     shape: &[usize],
     layout: &crate::align::Layout,
     cast: Option<DataType>,
-) -> Vec<(NodeProto, Vec<crate::model::onnx::TensorProto>)> {
+) -> Vec<(NodeProto, Vec<TensorProto>)> {
     let mut out = Vec::new();
     let mut at = input.to_string();
     let same = layout.is_flat() && layout.shape == shape;
@@ -307,32 +316,13 @@ fn layout_nodes(
         out.push((node, Vec::new()));
         return out;
     }
-    if !layout.is_flat() {
-        if layout.split != shape {
-            let (node, tensor) = reshape_node(bench, &at, &format!("{output}_split"), &layout.split);
-            at = node.output[0].clone();
-            out.push((node, vec![tensor]));
-        }
-        let name = fresh_name(bench, &format!("{output}_as_target"));
-        let perm: Vec<i64> = layout.perm.iter().map(|p| *p as i64).collect();
-        out.push((transpose_node(&at, &name, &perm), Vec::new()));
-        at = name;
+    let turn = if layout.is_flat() { None } else { Some((&layout.split[..], &layout.perm[..])) };
+    let steps = relaid(bench, &at, &format!("{output}_as_target"), shape, turn, &layout.shape);
+    out.extend(steps.into_iter().map(|(node, tensor)| (node, tensor.into_iter().collect())));
+    // The last one makes what the target reads.
+    if let Some((node, _)) = out.last_mut() {
+        node.output = vec![output.to_string()];
     }
-    // The other way round: the batch comes first before the axes are run together.
-    let now = if layout.is_flat() { shape.to_vec() } else { layout.perm.iter().map(|p| layout.split[*p]).collect() };
-    if let (first, Some(perm)) = batch_first(&layout.shape, &now)
-        && first.len() == now.len()
-    {
-        let mut there = vec![0i64; perm.len()];
-        perm.iter().enumerate().for_each(|(i, p)| there[*p as usize] = i as i64);
-        let name = fresh_name(bench, &format!("{output}_batch"));
-        out.push((transpose_node(&at, &name, &there), Vec::new()));
-        at = name;
-    }
-    let (mut node, tensor) = reshape_node(bench, &at, output, &layout.shape);
-    node.output = vec![output.to_string()];
-    node.name = Some(fresh_name(bench, &format!("{output}_laid_out")));
-    out.push((node, vec![tensor]));
     out
 }
 
