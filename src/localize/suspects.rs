@@ -1,7 +1,7 @@
 //! From regions above the floor to suspects with a diagnosis.
 
 use super::blame::{blame, double_claim, unusual_above};
-use super::remedy::{Bench, Found, Remedy, search, search_running, together};
+use super::remedy::{Bench, Found, Remedy, for_all_readers, search, search_running, together};
 use super::{Category, Kind, Subject, Suspect, outputs, trial};
 use crate::align::{Alignment, Precision, Region, Verdict};
 use crate::model::{Edit, NodeId, ValueId};
@@ -312,16 +312,21 @@ fn merge_swaps(suspects: &mut Vec<Suspect>) {
 fn merge_rules(suspects: Vec<Suspect>) -> Vec<Suspect> {
     let mut out: Vec<Suspect> = Vec::new();
     for suspect in suspects {
-        match out.iter_mut().find(|first| same_rule(first, &suspect)) {
-            Some(first) => join(first, suspect),
+        match out.iter_mut().find_map(|first| Some((joined(first, &suspect)?, first))) {
+            Some((remedy, first)) => join(first, suspect, remedy),
             None => out.push(suspect),
         }
     }
     out
 }
 
-fn same_rule(first: &Suspect, other: &Suspect) -> bool {
-    let (Some(a), Some(b)) = (first.remedies.first().map(|f| &f.remedy), other.remedies.first().map(|f| &f.remedy)) else { return false };
+/// The one remedy of two suspects that are one: made by one rule, or lacking the same node.
+fn joined(first: &Suspect, other: &Suspect) -> Option<Remedy> {
+    let (a, b) = (&first.remedies.first()?.remedy, &other.remedies.first()?.remedy);
+    for_all_readers(a, b).or_else(|| (first.kind == other.kind && same_rule(a, b)).then(|| together(&[a, b])))
+}
+
+fn same_rule(a: &Remedy, b: &Remedy) -> bool {
     let of_a_rule =
         |r: &Remedy| r.safe && r.checks.is_none() && r.recipe.is_none() && matches!(r.kind.category(), Category::LH | Category::TS);
     // Names that both add for different constants would collide.
@@ -330,10 +335,10 @@ fn same_rule(first: &Suspect, other: &Suspect) -> bool {
         r.parts().iter().filter_map(is_added).collect::<Vec<_>>()
     };
     let collide = || added(a).iter().any(|x| added(b).iter().any(|y| x.name() == y.name() && x != y));
-    first.kind == other.kind && a.kind == b.kind && a.rule() == b.rule() && of_a_rule(a) && of_a_rule(b) && !collide()
+    a.kind == b.kind && a.rule() == b.rule() && of_a_rule(a) && of_a_rule(b) && !collide()
 }
 
-fn join(first: &mut Suspect, other: Suspect) {
+fn join(first: &mut Suspect, other: Suspect, remedy: Remedy) {
     first.target_nodes.extend(other.target_nodes);
     dedup(&mut first.target_nodes);
     first.target_tensors.extend(other.target_tensors);
@@ -343,7 +348,7 @@ fn join(first: &mut Suspect, other: Suspect) {
     first.error = first.error.max(other.error);
     first.confidence = first.confidence.min(other.confidence);
     if let (Some(mine), Some(theirs)) = (first.remedies.first_mut(), other.remedies.into_iter().next()) {
-        mine.remedy = together(&[&mine.remedy, &theirs.remedy]);
+        mine.remedy = remedy;
         mine.after = mine.after.max(theirs.after);
         first.words.clone_from(&mine.remedy.words);
         first.remedies.truncate(1);

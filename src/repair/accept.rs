@@ -39,7 +39,12 @@ pub(super) fn mend(
         theirs.all(|p| !policy.allows(p)).then_some((first, why))
     };
     let forbidden: Vec<(Proposal, String)> = (0..findings.suspects.len()).filter_map(forbidden).collect();
-    let accepted = together(job, &best, best.len() > MANY, journal, watch)?;
+    // The source's own nodes hide what is wrong above them: where the exact edits are enough, they are not needed.
+    let exact: Vec<Proposal> = best.iter().filter(|p| p.safe).cloned().collect();
+    let mut accepted = if exact.len() < best.len() { together(job, &exact, false, journal, watch)? } else { 0 };
+    if accepted == 0 && best.len() > 1 {
+        accepted = together(job, &best, best.len() > MANY, journal, watch)?;
+    }
     let mut refused: Vec<(usize, String)> = forbidden.iter().map(|(p, why)| (p.suspect, why.clone())).collect();
     if accepted > 0 {
         return Ok(Mended { accepted, refused });
@@ -72,7 +77,7 @@ pub(super) fn together(
     journal: &mut dyn Journal,
     watch: &dyn Watch,
 ) -> Result<usize, RepairError> {
-    if proposals.len() < 2 {
+    if proposals.is_empty() {
         return Ok(0);
     }
     let mut trial = job.clone();
@@ -157,6 +162,9 @@ impl Turns<'_> {
     /// What shows nothing alone, all at once: accepted where fewer labels differ then.
     fn as_a_set(&mut self, waiting: Waiting) -> Result<Waiting, RepairError> {
         let all: Vec<Proposal> = waiting.iter().map(|(p, _)| p.clone()).collect();
+        if all.len() < 2 {
+            return Ok(waiting);
+        }
         match together(self.job, &all, true, self.journal, self.watch)? {
             0 => Ok(waiting),
             accepted => {

@@ -265,6 +265,36 @@ pub(super) fn together(group: &[&Remedy]) -> Remedy {
     all
 }
 
+/// One node put in for the readers of both remedies, where each puts the same one in behind the same value. `None` where they do other things.
+pub(super) fn for_all_readers(a: &Remedy, b: &Remedy) -> Option<Remedy> {
+    let rewires = |e: &&Edit| matches!(e, Edit::RewireInput { .. });
+    // Where in the file it goes does not matter.
+    let what = |r: &Remedy| {
+        let placed = |e: &Edit| match e {
+            Edit::InsertNode { node, .. } => Edit::InsertNode { before: None, node: node.clone() },
+            other => other.clone(),
+        };
+        r.parts().iter().filter(|e| !rewires(e)).map(placed).collect::<Vec<_>>()
+    };
+    let readers = |r: &Remedy| r.parts().iter().filter(rewires).count();
+    let fits = |r: &Remedy| r.kind == Kind::CgMissing && r.safe && r.checks.is_none() && readers(r) > 0;
+    if !fits(a) || !fits(b) || what(a) != what(b) {
+        return None;
+    }
+    // It has to stand ahead of the first that reads it.
+    let (first, other) = if b.ops.first() < a.ops.first() { (b, a) } else { (a, b) };
+    let mut edits = first.parts().to_vec();
+    edits.extend(other.parts().iter().filter(rewires).filter(|e| !first.parts().contains(e)).cloned());
+    let mut all = first.clone();
+    all.edit = Edit::All(edits);
+    all.ops.extend(&other.ops);
+    all.tensors.extend(&other.tensors);
+    let rule = first.rule().to_string();
+    all.words = format!("{rule}; so for {} that read it", readers(&all));
+    all.rule = Some(rule);
+    Some(all)
+}
+
 /// Of several orders of axes for one node that fit equally well only the first stays: they differ in axes of one element, which no image tells
 /// apart, and the first is the likeliest.
 fn one_order_each(found: &mut Vec<Found>) {
@@ -285,6 +315,9 @@ pub(super) fn search_running(bench: &Bench<'_>) -> Vec<Found> {
     let tried = families.iter().flat_map(|f| f(bench)).filter(|r| r.kind == Kind::CgUnsupported || r.kind == Kind::CgOther).take(MOST);
     tried.map(|remedy| Found { after: bench.error(bench.target(), &remedy), remedy }).find(|f| f.after.is_finite()).into_iter().collect()
 }
+
+/// A floor above this is a low precision's.
+const COARSE: f32 = 0.01;
 
 /// Candidates of one family that are tried.
 const MOST: usize = 240;
@@ -337,8 +370,11 @@ fn stages(bench: &Bench<'_>, base: &Network) -> Vec<Found> {
             }
         }
         if !found.is_empty() {
-            // Candidates come the likeliest first; a much smaller error speaks louder.
-            found.sort_by_key(|f| f.after > bench.floor * 0.1);
+            // Candidates come the likeliest first; a much smaller error speaks louder. Where the floor is rounding, it leaves much to choose from.
+            match bench.floor > COARSE {
+                true => found.sort_by_key(|f| (f.after / bench.floor * 10.0) as u32),
+                false => found.sort_by_key(|f| f.after > bench.floor * 0.1),
+            }
             one_order_each(&mut found);
             return found;
         }

@@ -100,9 +100,10 @@ fn reduce_axes(bench: &Bench<'_>, t: OpId, rank: usize) -> Vec<Remedy> {
     };
     let mut norm: Vec<i64> = now.iter().map(|a| if *a < 0 { a + rank as i64 } else { *a }).collect();
     norm.sort_unstable();
-    // Every set of axes, those of as many as now first.
+    // Every set of axes, those of as many as now first. Of one image nobody sees whether the batch is among them: it is no choice.
     let members = |bits: u32| (0..rank as i64).filter(|a| bits >> a & 1 == 1).collect::<Vec<i64>>();
-    let mut sets: Vec<Vec<i64>> = (1..1u32 << rank.min(6)).map(members).filter(|s| *s != norm).collect();
+    let mut sets: Vec<Vec<i64>> =
+        (1..1u32 << rank.min(6)).map(members).filter(|s| *s != norm && s.contains(&0) == norm.contains(&0)).collect();
     sets.sort_by_key(|s| s.len().abs_diff(now.len()));
     let mut out = Vec::new();
     for axes in sets {
