@@ -13,6 +13,8 @@ use std::path::Path;
 /// A network from `x` (1×3×32×32) over `a` (1×8×8×8, what the middle reads) and `b` (1×8×8×8, what it makes) to ten scores.
 struct Net {
     version: i64,
+    /// Whether a bias is added to the scores.
+    shifted: bool,
     nodes: Vec<NodeProto>,
     tensors: Vec<TensorProto>,
 }
@@ -37,7 +39,7 @@ fn noise(count: usize, seed: u32) -> Vec<f32> {
 
 impl Net {
     fn new(version: i64) -> Self {
-        let mut net = Self { version, nodes: Vec::new(), tensors: Vec::new() };
+        let mut net = Self { version, shifted: false, nodes: Vec::new(), tensors: Vec::new() };
         net.floats("w", &[8, 3, 4, 4], noise(384, 1)).node("Conv", "conv", &["x", "w"], &["a"], vec![ints("strides", &[4, 4])]);
         net
     }
@@ -69,7 +71,11 @@ impl Net {
     fn save(&mut self, path: &Path) {
         self.floats("v", &[512, 10], noise(5120, 7)).numbers("flat", &[1, 512]);
         self.node("Reshape", "flatten", &["b", "flat"], &["f"], Vec::new());
-        self.node("MatMul", "scores", &["f", "v"], &["y"], Vec::new());
+        self.node("MatMul", "scores", &["f", "v"], &[if self.shifted { "m" } else { "y" }], Vec::new());
+        if self.shifted {
+            self.floats("t", &[10], noise(10, 8).iter().map(|x| x * 20.0).collect());
+            self.node("Add", "shift", &["m", "t"], &["y"], Vec::new());
+        }
         let graph = GraphProto {
             name: Some("net".into()),
             node: self.nodes.clone(),
@@ -91,8 +97,8 @@ fn declared(name: &str, dims: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: Some(name.into()), r#type, ..ValueInfoProto::default() }
 }
 
-/// What `localize` and then `repair` say, and whether the repaired model has no suspect any more.
-fn first_suspect(source: &mut Net, target: &mut Net) -> Json {
+/// A folder with both models and a case, and a way to run commands there that answer in JSON.
+fn desk(source: &mut Net, target: &mut Net) -> (tempfile::TempDir, impl Fn(&[&str], &str) -> Json + use<>) {
     let dir = tempfile::tempdir().expect("a folder");
     let path = |name: &str| dir.path().join(name);
     source.save(&path("source.onnx"));
@@ -101,13 +107,20 @@ fn first_suspect(source: &mut Net, target: &mut Net) -> Json {
     let recipe = "size = [32, 32]\nscale = 255.0\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n";
     let sides = ["source", "target"].map(|side| format!("[{side}]\nmodel = \"{side}.onnx\"\n[{side}.preprocess]\n{recipe}"));
     std::fs::write(path("case.toml"), format!("{}\n[images]\npath = {images:?}\n", sides.join("\n"))).expect("a file");
-    let run = |command: &[&str], target: &str| {
+    let at = dir.path().to_path_buf();
+    let run = move |command: &[&str], target: &str| {
         let mut run = Command::cargo_bin("fixcon").expect("the program is built");
-        run.current_dir(dir.path()).args(command).args([".", "--json", "-q", "--target", target]);
+        run.current_dir(&at).args(command).args([".", "--json", "-q", "--target", target]);
         let done = run.output().expect("it runs");
         serde_json::from_slice::<Json>(&done.stdout)
             .unwrap_or_else(|e| panic!("{command:?}: {e}: {}", String::from_utf8_lossy(&done.stderr)))
     };
+    (dir, run)
+}
+
+/// What `localize` and then `repair` say, and whether the repaired model has no suspect any more.
+fn first_suspect(source: &mut Net, target: &mut Net) -> Json {
+    let (_dir, run) = desk(source, target);
     let found = run(&["localize"], "target.onnx");
     assert_eq!(found["verdict"], "faulty", "{found}");
     assert_eq!(found["suspects"].as_array().map(Vec::len), Some(1), "{}", found["suspects"]);
@@ -223,4 +236,94 @@ fn an_order_of_six_axes() {
         net
     };
     is(&first_suspect(&mut net(&[0, 1, 2, 4, 3, 5]), &mut net(&[0, 1, 2, 3, 4, 5])), "TS-PERM", "windows");
+}
+
+/// Blocks of rows in another order.
+fn blocks(data: &[f32], block: usize, order: &[usize]) -> Vec<f32> {
+    let all = data.chunks(block * order.len());
+    all.flat_map(|part| order.iter().flat_map(|i| part[i * block..(i + 1) * block].iter().copied()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn gates_of_a_recurrent_layer_in_another_order() {
+    let net = |order: &[usize], biased: bool| {
+        let mut net = Net::new(17);
+        let small = |count, seed| noise(count, seed).iter().map(|x| x * 0.1).collect::<Vec<f32>>();
+        net.numbers("rows", &[8, 1, 64]).numbers("image", &[1, 8, 8, 8]);
+        net.floats("W", &[1, 192, 64], blocks(&small(12_288, 10), 4096, order));
+        net.floats("R", &[1, 192, 64], blocks(&small(12_288, 11), 4096, order));
+        net.floats("B", &[1, 384], blocks(&noise(384, 12), 64, order));
+        net.node("Reshape", "rows", &["a", "rows"], &["r"], Vec::new());
+        net.node("GRU", "gru", if biased { &["r", "W", "R", "B"] } else { &["r", "W", "R"] }, &["s"], vec![int("hidden_size", 64)]);
+        net.node("Reshape", "together", &["s", "image"], &["b"], Vec::new());
+        net
+    };
+    let right = [0, 1, 2];
+    is(&first_suspect(&mut net(&right, true), &mut net(&[1, 0, 2], true)), "WB-LAYOUT", "gru");
+    is(&first_suspect(&mut net(&right, true), &mut net(&right, false)), "WB-BIAS", "gru");
+}
+
+#[test]
+fn parameters_of_a_normalisation_in_each_others_place() {
+    let net = |scale: &str, shift: &str, version| {
+        let mut net = Net::new(version);
+        net.floats("s", &[8], noise(8, 2)).floats("t", &[8], noise(8, 3));
+        net.node("InstanceNormalization", "norm", &["a", scale, shift], &["b"], Vec::new());
+        net
+    };
+    is(&first_suspect(&mut net("s", "t", 17), &mut net("t", "s", 13)), "WB-NORM", "norm");
+}
+
+#[test]
+fn a_node_that_is_missing_for_two_that_read_it_is_one_fault() {
+    let net = |whole: bool| {
+        let mut net = Net::new(17);
+        net.floats("k", &[8, 8, 1, 1], noise(64, 5)).floats("l", &[8, 8, 3, 3], noise(576, 6));
+        if whole {
+            net.node("LeakyRelu", "leaky", &["a"], &["g"], vec![AttributeProto::of_float("alpha", 0.3)]);
+        }
+        let from = if whole { "g" } else { "a" };
+        net.node("Conv", "mix", &[from, "k"], &["c"], Vec::new()).node("Relu", "cut", &["c"], &["d"], Vec::new());
+        net.node("Conv", "border", &[from, "l"], &["e"], vec![ints("pads", &[1, 1, 1, 1])]).node(
+            "Sigmoid",
+            "squash",
+            &["e"],
+            &["h"],
+            Vec::new(),
+        );
+        net.node("Add", "join", &["d", "h"], &["b"], Vec::new());
+        net
+    };
+    let suspect = first_suspect(&mut net(true), &mut net(false));
+    is(&suspect, "CG-MISSING", "mix");
+    is(&suspect, "CG-MISSING", "border");
+}
+
+#[test]
+fn a_bias_of_the_scores_that_is_lost_leaves_every_pair_equal_and_is_found() {
+    let net = |shifted: bool| {
+        let mut net = Net::new(17);
+        net.node("Relu", "cut", &["a"], &["b"], Vec::new());
+        net.shifted = shifted;
+        net
+    };
+    let suspect = first_suspect(&mut net(true), &mut net(false));
+    assert!(["WB-BIAS", "CG-MISSING"].contains(&suspect["kind"].as_str().unwrap_or_default()), "{suspect}");
+    is(&suspect, suspect["kind"].as_str().unwrap_or_default(), "scores");
+}
+
+#[test]
+fn an_operator_that_nobody_knows_is_no_matter_of_the_declared_type() {
+    let net = |own: bool| {
+        let mut net = Net::new(17);
+        net.node("Relu", "cut", &["a"], &["r"], Vec::new()).node("Neg", "turn", &["r"], &["b"], Vec::new());
+        if own {
+            net.nodes.last_mut().expect("a node").domain = Some("ai.vendor".into());
+        }
+        net
+    };
+    let (_dir, run) = desk(&mut net(false), &mut net(true));
+    let found = run(&["localize"], "target.onnx");
+    assert_eq!((&found["verdict"], &found["suspects"][0]["kind"]), (&"unloadable".into(), &"CG-UNSUPPORTED".into()), "{found}");
+    assert!(found["suspects"].as_array().is_some_and(|all| all.iter().all(|s| s["kind"] != "ID-DTYPE")), "{found}");
 }

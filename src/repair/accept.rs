@@ -187,13 +187,14 @@ impl Turns<'_> {
         if loses_batches(before, self.job) {
             return Some("the target would no longer treat each image of a batch as it treats it alone".into());
         }
-        if failed(before) && failed(self.job) && !self.job.reach().is_beyond(&before.reach()) {
-            return Some("the target would get no further".into());
-        }
         if is < was {
             return None;
         }
         let (error, after) = proposal.isolated;
+        // What fails makes no values to be measured by.
+        if error.is_infinite() && failed(before) && failed(self.job) && !self.job.reach().is_beyond(&before.reach()) {
+            return Some("the target would get no further".into());
+        }
         if after.is_nan() {
             return Some(format!("flips stay at {is}, and nothing was measured at its place: nothing shows that it mends anything"));
         }

@@ -32,3 +32,40 @@ fn behind(a: &Value, b: &Value) -> Option<Value> {
     shape[0] = 2;
     Value::from_bytes(a.dtype(), &shape, &[a.bytes(), b.bytes()].concat()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Job, JobOptions, Proposal};
+    use crate::dataset::Case;
+    use crate::localize::Kind;
+    use crate::model::Edit;
+    use crate::model::onnx::NodeProto;
+    use crate::run::Value;
+    use std::path::Path;
+
+    #[test]
+    fn a_reshape_to_one_image_is_seen() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/cases/8-mobilenet-clean-torch/case.toml");
+        let mut job = Job::open(Case::open(&path).unwrap(), JobOptions::default()).unwrap();
+        assert_eq!(job.takes_several(), Some(true));
+        let model = job.target.model();
+        let output = model.outputs().next().unwrap().name().to_string();
+        let mut maker = model.node(model.node_by_output(&output).unwrap()).clone();
+        maker.output[0] = "open".into();
+        let reshape = NodeProto {
+            op_type: Some("Reshape".into()),
+            input: vec!["open".into(), "closed".into()],
+            output: vec![output.clone()],
+            ..NodeProto::default()
+        };
+        let edit = Edit::All(vec![
+            Edit::AddInitializer { tensor: Value::from_i64(&[2], vec![1, 10]).to_proto("closed") },
+            Edit::ReplaceNode { node: output, with: maker },
+            Edit::InsertNode { before: None, node: reshape },
+        ]);
+        let (kind, isolated) = (Kind::CgOther, (1.0, 0.0));
+        let words = String::new();
+        job.take(&Proposal { suspect: 0, kind, edit, recipe: None, words, nodes: Vec::new(), safe: true, isolated }).unwrap();
+        assert_eq!(job.takes_several(), Some(false));
+    }
+}

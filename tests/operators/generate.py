@@ -654,12 +654,33 @@ def recurrent():
         nodes = [("SplitToSequence", "x n", "s", {"axis": 1}), ("ConcatFromSequence", "s", "y", {"axis": axis, "new_axis": new})]
         graph(f"sequence-joined-{axis}-{new}", {"x": x}, nodes, {"n": np.array([2, 2, 2], i64)})
     graph("sequence-made", {"x": x, "z": x + 1}, [("SequenceConstruct", "x z x", "s", {}), ("ConcatFromSequence", "s", "y", {"axis": 1, "new_axis": 1})], {})
+    body = helper.make_graph(
+        [
+            helper.make_node("Mul", ["v", "half"], ["h"]),
+            helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["h", "f"], ["v2"]),
+            helper.make_node("ReduceSum", ["v2"], ["s"], keepdims=0),
+            helper.make_node("Less", ["s", "limit"], ["c2"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, [2, 6, 4]),
+        ],
+        [helper.make_tensor_value_info(n, t, None) for n, t in (("c2", TensorProto.BOOL), ("v2", TensorProto.FLOAT), ("s", TensorProto.FLOAT))],
+        [numpy_helper.from_array(f32(0.5), "half")],
+    )
+    for tag, turns, limit in (("counted", 3, 1e9), ("ended", 50, 300.0)):
+        given = {"m": np.array(turns, i64), "go": np.array(True), "limit": f32(limit)}
+        for what in "vs":
+            graph(f"loop-{tag}-{what}", {"x": x}, [("Loop", "m go x", "v,s", {"body": body}), ("Identity", what, "y", {})], given)
     graph("sequence-length", {"x": x}, [("SplitToSequence", "x n", "s", {"axis": 1}), ("SequenceLength", "s", "y", {})], {"n": np.array(3, i64)})
 
 
 def build(op, opset, inputs, outs, domain, attrs):
     if isinstance(op, list):
-        nodes = [helper.make_node(o, i.split(), [out], name=out, **a) for o, i, out, a in op]
+        nodes = [helper.make_node(o, i.split(), out.split(","), name=out, **a) for o, i, out, a in op]
         given = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for n, v in inputs.items()]
         inits = [numpy_helper.from_array(np.asarray(v), n) for n, v in domain.items()]
         g = helper.make_graph(nodes, "g", given, [helper.make_empty_tensor_value_info(outs)], inits)
