@@ -191,10 +191,6 @@ impl Turns<'_> {
             return None;
         }
         let (error, after) = proposal.isolated;
-        // What fails makes no values to be measured by.
-        if error.is_infinite() && failed(before) && failed(self.job) && !self.job.reach().is_beyond(&before.reach()) {
-            return Some("the target would get no further".into());
-        }
         if after.is_nan() {
             return Some(format!("flips stay at {is}, and nothing was measured at its place: nothing shows that it mends anything"));
         }
@@ -202,7 +198,7 @@ impl Turns<'_> {
             return Some(format!("flips stay at {is}; that the source's own nodes make what the source makes is no evidence"));
         }
         // Of a node that does not run at all, that it runs may be all that can be asked.
-        let runs = error.is_infinite() && after.is_finite() && failed(before);
+        let runs = error.is_infinite() && after.is_finite() && failed(before) && self.job.reach().is_beyond(&before.reach());
         (after > self.threshold && !runs).then(|| format!("flips stay at {is}, and the error of its region at {after:.1e}"))
     }
 }
