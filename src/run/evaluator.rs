@@ -39,6 +39,9 @@ enum Slot {
 
 type Key = (i64, Arc<[u8]>, Vec<Slot>);
 
+/// Operator set and signature.
+type LoopKey = (i64, Arc<[u8]>);
+
 struct NodePlan {
     plan: Arc<TypedSimplePlan>,
     /// The slots whose values the plan takes.
@@ -50,8 +53,7 @@ struct NodePlan {
 /// Evaluates nodes and keeps their plans.
 pub struct Evaluator {
     plans: Mutex<HashMap<Key, Arc<NodePlan>>>,
-    /// Loops by operator set and signature.
-    loops: Mutex<HashMap<(i64, Arc<[u8]>), Arc<Loop>>>,
+    loops: Mutex<HashMap<LoopKey, Arc<Loop>>>,
     limit: u64,
 }
 

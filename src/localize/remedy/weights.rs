@@ -66,7 +66,7 @@ fn has_parameters(op: &str) -> bool {
 }
 
 /// The float parameters of an op by slot; the data stand first.
-fn parameters<'a>(network: &'a Network, id: OpId) -> Vec<(usize, ValueId, &'a Value)> {
+fn parameters(network: &Network, id: OpId) -> Vec<(usize, ValueId, &Value)> {
     let slots = network.op(id).inputs.iter().enumerate().skip(1);
     slots.filter_map(|(slot, v)| Some((slot, (*v)?, network.constant((*v)?).filter(|c| c.is_float())?))).collect()
 }

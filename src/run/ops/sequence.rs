@@ -26,7 +26,7 @@ pub(super) fn split_to_sequence(_: &ParsingContext<'_>, node: &NodeProto) -> Bui
                 usize::try_from(*first)?
             }
         };
-        ensure!(each > 0 && extent % each == 0, "{extent} elements do not make parts of {each}");
+        ensure!(each > 0 && extent.is_multiple_of(each), "{extent} elements do not make parts of {each}");
         Ok((axis, extent / each, each))
     };
     let shape = move |k: &[Known]| {

@@ -62,7 +62,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> 
     if let Some(toast) = &state.toast {
         say(&text::wrap(&toast.text, (area.width as usize).saturating_sub(2)), toast.tone, area, state, buffer);
     }
-    let Some(mut x) = start(state, area) else { return None };
+    let mut x = start(state, area)?;
     for (key, role, word) in lead(state) {
         x = put(buffer, area, x, 0, &key, theme.style(role));
         x = put(buffer, area, x + 1, 0, &word, theme.style(Role::Text)) + 2;
