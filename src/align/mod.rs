@@ -111,14 +111,8 @@ impl Precision {
     /// Looks at operators and element types of a network.
     pub fn of(network: &Network) -> Self {
         // Weights alone may be: what is behind a DequantizeLinear then computes in floats, off by the steps of its weights.
-        let quantized = |op: &str| {
-            ["uantizeLinear", "QLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "BlockQuantized", "DynamicQuantize"]
-                .iter()
-                .any(|w| op.contains(w))
-                || matches!(op, "QGemm" | "QAttention" | "MatMulBnb4")
-        };
         let model = network.model();
-        if model.nodes().any(|(_, n)| quantized(n.op_type())) {
+        if model.nodes().any(|(_, n)| Self::quantises(n.op_type())) {
             return Self::Quantized;
         }
         let half = |t: DataType| matches!(t, DataType::Float16 | DataType::Bfloat16);
@@ -128,6 +122,30 @@ impl Precision {
             return Self::Half;
         }
         Self::Float
+    }
+
+    /// How exactly the two can agree: the lower precision of both, and half precision where all weights of the target, and not those of the
+    /// source, are numbers that have it (bfloat16 has fewer digits still), whatever they are stored as.
+    pub fn between(source: &Network, target: &Network) -> Self {
+        let rounded = |network: &Network| {
+            let weights = network.ops().iter().flat_map(|op| op.inputs.iter().flatten()).filter_map(|v| network.constant(*v));
+            let weights = weights.filter(|c| c.dtype() == DataType::Float && c.len() >= 16);
+            let (short, all) = weights.fold((0usize, 0usize), |(short, all), c| {
+                let bits = |x: &&f32| x.to_bits() & 0x1fff == 0;
+                (short + c.to_f32().iter().filter(bits).count(), all + c.len())
+            });
+            all > 0 && short * 10 >= all * 9
+        };
+        let least = Self::of(target).max(Self::of(source));
+        if least == Self::Float && rounded(target) && !rounded(source) { Self::Half } else { least }
+    }
+
+    /// Whether an operator quantises, or computes with what is quantised.
+    fn quantises(op: &str) -> bool {
+        ["uantizeLinear", "QLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "BlockQuantized", "DynamicQuantize"]
+            .iter()
+            .any(|w| op.contains(w))
+            || matches!(op, "QGemm" | "QAttention" | "MatMulBnb4")
     }
 
     /// The largest relative error at which two values are taken for equal. Kept tight: a loose one takes x and relu(x) for a pair.
@@ -272,6 +290,10 @@ impl<'a> Alignment<'a> {
     /// Values of the target that have no partner though something depends on them.
     pub fn unexplained(&self) -> HashSet<ValueId> {
         self.walk.dirty().values
+    }
+    /// Largest isolated error of a region in which nothing is rounded though the target rounds elsewhere; `None` for any other region.
+    pub fn exact(&self, region: &Region) -> Option<f32> {
+        region.target.iter().all(|id| self.walk.is_exact(*id, walk::EXACT_HOPS)).then_some(walk::EXACT)
     }
     /// What was noticed, in words.
     pub fn log(&self) -> &[String] {

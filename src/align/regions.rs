@@ -200,7 +200,7 @@ impl Walk<'_> {
                 for (v, found) in self.target.op(id).made().zip(made.iter().flatten()) {
                     let Some(known) = self.pairs.get(&v) else { continue };
                     let wanted = self.source.values(known.source).and_then(|x| known.layout.apply(x.get(image)?));
-                    let error = wanted.map_or(f32::INFINITY, |w| error_between(found, &w));
+                    let error = wanted.map_or(f32::INFINITY, |w| error_between(&self.target.numbers(v, found), &w));
                     worst.entry(v).and_modify(|e| *e = e.max(error)).or_insert(error);
                 }
             });

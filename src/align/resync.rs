@@ -346,6 +346,15 @@ impl Walk<'_> {
                 continue;
             }
             let Some(x) = self.source.values(s).and_then(<[Value]>::first) else { continue };
+            // The source's output is another one of the target's: that is another fault.
+            let elsewhere = |v: &ValueId| self.target.outputs().contains(v) && self.pairs.get(v).is_some_and(|k| k.kind == PairKind::Equal);
+            if self.claimed.get(&self.source.origin(s)).is_some_and(|set| set.iter().any(elsewhere)) {
+                continue;
+            }
+            // Indices are no scores, whatever their place.
+            if self.fed.get(&o).and_then(|made| made.first()).is_some_and(|made| made.is_float() != x.is_float()) {
+                continue;
+            }
             let shape = self.shape_of(o).filter(|sh| sh.iter().product::<usize>() == x.len()).unwrap_or_else(|| x.shape().to_vec());
             self.suppose(o, s, Layout::flat(&shape), "the output at this position".into());
             self.refine(o, dirty);

@@ -12,6 +12,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// How many times as far off as the nearest a value may be, and still be told from it by structure.
 const FAR: f32 = 4.0;
 
+/// How far off a value may be that is computed from the source's own without rounding.
+pub(super) const EXACT: f32 = 2e-3;
+/// Over how many ops that is followed up.
+pub(super) const EXACT_HOPS: usize = 6;
+
 /// A value found to stand for a source value.
 #[derive(Debug, Clone)]
 pub(super) struct Match {
@@ -52,6 +57,8 @@ pub(super) struct Walk<'a> {
     pub live: HashSet<ValueId>,
     /// Where the next node would have to read another source value: consumer, its input, that value, its layout.
     pub wrong_inputs: Vec<(OpId, ValueId, ValueId, Layout)>,
+    /// Ops in which nothing is rounded, of a target that is quantised elsewhere: what they make of the source's values is the source's.
+    pub exact: HashSet<OpId>,
     /// Whether values that are near are taken for pairs: where equal ones to confirm a guess will not come.
     pub near: bool,
     /// What was noticed, in words.
@@ -79,6 +86,7 @@ impl<'a> Walk<'a> {
             claimed: HashMap::new(),
             live: HashSet::new(),
             wrong_inputs: Vec::new(),
+            exact: exact(target, tau),
             near: is_rounded(target, source),
             log: Vec::new(),
         };
@@ -189,9 +197,12 @@ impl<'a> Walk<'a> {
             self.pair(v, Match { source: s, layout, error: f32::INFINITY }, PairKind::Pinned);
             return;
         }
-        match self.find(&values, Some(id), Some(v), self.images) {
-            Some(found) if self.overtakes(id, v, &found) => {}
-            Some(found) if !self.is_joined(id, &found) => match self.idle(id, v, &values, &found) {
+        let found = self.find(&values, Some(id), Some(v), self.images);
+        // Where nothing is rounded, what is only near is another value.
+        let off = found.as_ref().is_some_and(|m| m.error > EXACT) && self.is_exact(id, EXACT_HOPS);
+        match found {
+            Some(found) if !off && self.overtakes(id, v, &found) => {}
+            Some(found) if !off && !self.is_joined(id, &found) => match self.idle(id, v, &values, &found) {
                 Some(other) => {
                     self.computed.insert(v, values);
                     self.pair(v, other, PairKind::Inferred("the same operator changes the same value in the source".into()));
@@ -202,9 +213,11 @@ impl<'a> Walk<'a> {
                     self.computed.remove(&v);
                 }
             },
-            _ => {
+            found => {
                 self.unpair(v);
-                let close = self.close(&values, id, v);
+                let op_of = |s: ValueId| self.source.producer(s).map(|p| self.source.network.op(p).op_type());
+                let alike = |m: &Match| off && op_of(m.source) == Some(self.target.op(id).op_type());
+                let close = found.filter(alike).or_else(|| self.close(&values, id, v));
                 self.feed(v, values.clone());
                 self.computed.insert(v, values);
                 if let Some(found) = close {
@@ -214,13 +227,22 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether what an op makes is exact: nothing is rounded in it, nor in the few ops between it and values that are the source's own.
+    pub fn is_exact(&self, id: OpId, hops: usize) -> bool {
+        let above = |v: &ValueId| match self.target.producer(*v) {
+            Some(p) if self.live.contains(v) => hops > 0 && self.is_exact(p, hops - 1),
+            _ => true,
+        };
+        self.exact.contains(&id) && self.target.op(id).data.iter().all(|v| self.pairs.contains_key(v) || above(v))
+    }
+
     /// Whether a value is one that stands for the same source value already with something joined to it: where rounding is coarse, a small
     /// summand or a factor near one hides behind it, but what is exact where it is computed is not equal.
     fn is_joined(&self, id: OpId, found: &Match) -> bool {
-        // What rounds it is no reason to take it for the other.
+        // What rounds or moves it is no reason to take it for the other.
         let mut id = id;
         while let [only] = self.target.op(id).data[..]
-            && rounds(self.target.op(id).op_type())
+            && (rounds(self.target.op(id).op_type()) || moves(self.target.op(id).op_type()))
             && !self.pairs.contains_key(&only)
             && let Some(above) = self.target.producer(only)
         {
@@ -252,6 +274,7 @@ impl<'a> Walk<'a> {
         {
             error = worst_error(c, &fed);
         }
+        tracing::trace!(target = self.target.model().index().name(v), source = self.source.name(found.source), ?kind, error, "paired");
         self.feed(v, fed);
         self.claimed.entry(self.source.origin(found.source)).or_default().insert(v);
         self.pairs.insert(v, Known { source: found.source, layout: found.layout, error, kind });
@@ -326,7 +349,11 @@ impl<'a> Walk<'a> {
             let reads = op.data.iter().chain(op.data.iter().filter_map(above).flatten());
             reads.filter_map(|i| self.pairs.get(i)).map(|k| self.source.origin(k.source)).collect()
         });
-        let forbidden = |s: ValueId| v.is_some_and(|v| self.is_forbidden(v, s));
+        // What rounds takes no probabilities.
+        let forbidden = |s: ValueId| {
+            v.is_some_and(|v| self.is_forbidden(v, s))
+                || (rounds && self.source.virtual_of(s).is_some() && !read.contains(&self.source.origin(s)))
+        };
         let candidates = near.into_iter().take(14).filter(|s| !forbidden(*s)).filter_map(|s| {
             let (layout, error) = self.best_layout(values, s)?;
             (error <= self.tau).then_some((s, layout, error))
@@ -501,6 +528,24 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// Ops of a quantised target in which nothing is rounded: those without weights that compute in floats. Elsewhere all ops round alike.
+fn exact(target: &Network, tau: f32) -> HashSet<OpId> {
+    if tau <= Precision::Half.tau() {
+        return HashSet::new();
+    }
+    let plain = |id: &OpId| {
+        let op = target.op(*id);
+        let few = |v: &ValueId| target.constant(*v).is_none_or(|c| !c.is_float() || c.len() < 4);
+        let from_steps = |v: &ValueId| {
+            let nodes = target.origin(*v).into_iter().flat_map(|o| &o.nodes);
+            nodes.into_iter().any(|n| target.model().node(*n).op_type().contains("uantizeLinear"))
+        };
+        let quantised = Precision::quantises(op.op_type()) || rounds(op.op_type());
+        !quantised && op.inputs.iter().flatten().all(|v| few(v) && !from_steps(v))
+    };
+    target.op_ids().filter(plain).collect()
 }
 
 /// An error as a share of the tolerance, in steps that mean something.

@@ -59,7 +59,7 @@ impl Recorder {
     pub fn create(path: &Path, job: &Job, case: Option<&Path>, by: By, existing: Existing) -> Result<Self, AuditError> {
         let images: Vec<(&str, &Path)> = job.images.items().iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();
         let digest = ImagesDigest::of(path, &job.case.images, &images)?;
-        let mut opened = Opened::of(path, job.source.model(), &job.original, case, digest)?;
+        let mut opened = Opened::of(path, job.source.came(), job.target.came(), case, digest)?;
         opened.source_recipe = job.source_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
         opened.target_recipe = job.original_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
         let earlier = Earlier::at(path, existing);
@@ -114,7 +114,7 @@ impl Recorder {
     /// As [`Log::save`].
     pub fn save(&mut self, job: &Job, path: &Path, existing: Existing) -> Result<Saved, AuditError> {
         let recipe = job.target_feed.recipe.as_ref().map(crate::dataset::Recipe::to_toml);
-        self.log.save(job.target.model(), path, existing, recipe)
+        self.log.save(&job.to_write()?, path, existing, recipe)
     }
 
     /// Ends the session.

@@ -148,17 +148,22 @@ impl<'a> Replay<'a> {
 
     /// The target with the edits that are made now.
     fn edited(&self) -> Result<Model, AuditError> {
-        let mut model = self.base.clone();
+        if self.state.edits.is_empty() {
+            return Ok(self.base.clone());
+        }
+        let mut flat = self.base.inlined()?;
+        let mut edits = Vec::new();
         for Edited { seq, applied } in &self.state.edits {
             let failed = |e| record_error(self.log, *seq, "applied", Problem::Edit(e));
             for change in &applied.changes {
                 if let Change::Model(record) = change {
                     let edit = record.edit(&mut |name| self.side.load(name)).map_err(failed)?;
-                    model = model.apply(&edit).map_err(failed)?.0;
+                    flat = flat.apply(&edit).map_err(failed)?.0;
+                    edits.push(edit);
                 }
             }
         }
-        Ok(model)
+        Ok(self.base.edited(&Edit::All(edits))?)
     }
 }
 

@@ -131,9 +131,23 @@ pub struct Feed {
     pub recipe: Option<Recipe>,
     /// What the model takes.
     pub inputs: Vec<Declared>,
+    /// How often an image is given at once, along the first axis.
+    pub copies: usize,
 }
 
 impl Feed {
+    /// The same with an image given so many times at once.
+    pub fn times(&self, copies: usize) -> Self {
+        Self { copies, ..self.clone() }
+    }
+
+    /// The batch that all inputs are declared with, where it is a fixed one.
+    pub fn batch(&self) -> Option<usize> {
+        let mut each = self.inputs.iter().map(|i| *i.dims.as_ref()?.first()?);
+        let first = each.next()??;
+        each.all(|batch| batch == Some(first)).then_some(first)
+    }
+
     /// A model with its recipe; a size that the recipe leaves open is taken from the model's declared input.
     pub fn new(model: &Model, recipe: Option<Recipe>) -> Self {
         let inputs = Declared::of(model);
@@ -146,7 +160,7 @@ impl Feed {
             }
             r
         });
-        Self { recipe, inputs }
+        Self { recipe, inputs, copies: 1 }
     }
 
     /// A model without a recipe of its own: the other side's, with size, layout and float width of this model's declared input.
@@ -170,7 +184,7 @@ impl Feed {
                 recipe.dtype = float;
             }
         }
-        Self { recipe: Some(recipe), inputs }
+        Self { recipe: Some(recipe), inputs, copies: 1 }
     }
 
     /// The target's recipe as it is written, and `theirs`, the source's. Without one of its own it follows the source; what one without a

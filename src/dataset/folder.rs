@@ -128,6 +128,12 @@ impl ImageSet {
     /// [`DatasetError::Image`] for an image that is to be left out; [`DatasetError::Input`] or [`DatasetError::Recipe`] for a side
     /// that takes no image of this set.
     pub fn inputs(&self, index: usize, sides: &[&Feed]) -> Result<Vec<Vec<Value>>, DatasetError> {
+        let once = self.once(index, sides)?;
+        let times = |(values, feed): (Vec<Value>, &&Feed)| values.iter().map(|v| v.repeated(feed.copies)).collect();
+        Ok(once.into_iter().zip(sides).map(times).collect())
+    }
+
+    fn once(&self, index: usize, sides: &[&Feed]) -> Result<Vec<Vec<Value>>, DatasetError> {
         if self.is_tensors() {
             return sides.iter().enumerate().map(|(s, feed)| self.slices(index, feed, sides[0], s > 0)).collect();
         }

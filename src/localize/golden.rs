@@ -7,6 +7,7 @@ use crate::align::{Layout, candidates, relative_error};
 use crate::dataset::Golden;
 use crate::model::ValueId;
 use crate::run::{Network, OpId, RunError, Value};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 /// Isolated error above which the run elsewhere is at fault.
@@ -75,7 +76,13 @@ fn worse(a: f32, b: f32) -> f32 {
 
 fn one(network: &Network, inputs: &[Value], theirs: &[(String, Value)]) -> Result<GoldenFindings, RunError> {
     let index = network.model().index();
-    let by_name: HashMap<ValueId, (&str, &Value)> = theirs.iter().filter_map(|(n, x)| Some((index.value(n)?, (n.as_str(), x)))).collect();
+    let by_name: HashMap<ValueId, (&str, Cow<'_, Value>)> = theirs
+        .iter()
+        .filter_map(|(n, x)| {
+            let v = index.value(n)?;
+            Some((v, (n.as_str(), network.numbers(v, x))))
+        })
+        .collect();
     let unplaced = theirs.iter().filter(|(n, _)| index.value(n).is_none()).map(|(n, _)| n.clone()).collect();
     let mut out = GoldenFindings { values: Vec::new(), unplaced };
     // Plain values, and those that golden ones stand in.

@@ -104,7 +104,8 @@ fn left_over(subject: &Subject<'_>, reference: &Reference<'_>, given: &[Given], 
         region.verdict = if Some(i) == first { Verdict::Faulty } else { Verdict::Clean };
     }
     let (_, threshold) = super::floor(&a, precision);
-    let suspects = super::suspects::find(subject, &a, &regions, threshold, precision, true, &Unwatched);
+    let terms = super::suspects::Terms { threshold, precision, ranges: &Default::default(), diagnose: true };
+    let suspects = super::suspects::find(subject, &a, &regions, &terms, &Unwatched);
     let explained = first.is_none() || suspects.first().and_then(|s| s.remedies.first()).is_some_and(|f| f.remedy.safe);
     (a.failures().len() * 10 + bad + a.unexplained().len(), !explained)
 }
@@ -238,7 +239,7 @@ fn tensors(subject: &Subject<'_>, images: &[usize]) -> Option<Vec<Vec<Value>>> {
 fn side(subject: &Subject<'_>, recipe: &Recipe) -> Option<Feed> {
     let mut input = subject.target_feed.inputs.first()?.clone();
     input.dims = None;
-    Some(Feed { recipe: Some(recipe.clone()), inputs: vec![input] })
+    Some(Feed { recipe: Some(recipe.clone()), inputs: vec![input], copies: subject.target_feed.copies })
 }
 
 /// What a recipe feeds the target on these images.

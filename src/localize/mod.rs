@@ -168,7 +168,20 @@ pub enum LocalizeError {
     Stopped,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// The same with other feeds.
+    fn fed_by(&self, source: &'a Feed, target: &'a Feed) -> Self {
+        Self {
+            source_feed: source,
+            target_feed: target,
+            flipped: self.flipped.clone(),
+            agreeing: self.agreeing.clone(),
+            unloadable: self.unloadable.clone(),
+            refused: self.refused.clone(),
+            ..*self
+        }
+    }
+
     /// Images to align on: flipped ones first, since a fault can be silent on others; one that agrees as a control.
     fn probes(&self, count: usize) -> Vec<usize> {
         let flipped = count.saturating_sub(usize::from(count > 2)).max(1);
@@ -189,7 +202,26 @@ pub fn localize(subject: &Subject<'_>, options: &LocalizeOptions, watch: &dyn Wa
     {
         return Ok(findings);
     }
-    as_declared(subject, options, watch)
+    let findings = as_declared(subject, options, watch)?;
+    // A batch that is built into the graph shows in single images as shapes that do not fit.
+    if findings.outcome == Outcome::Unloadable
+        && subject.unloadable.is_none()
+        && let Some((source, target)) = batches(subject)
+    {
+        return as_declared(&subject.fed_by(&source, &target), options, watch);
+    }
+    Ok(findings)
+}
+
+/// The most copies of an image that are looked at together.
+const COPIES: usize = 16;
+
+/// Feeds that give both sides as many copies of an image as the target's batch is fixed to, where the source takes these too.
+fn batches(subject: &Subject<'_>) -> Option<(Feed, Feed)> {
+    let batch = subject.target_feed.batch().filter(|n| (2..=COPIES).contains(n))?;
+    let open =
+        |feed: &Feed| feed.inputs.iter().all(|i| i.dims.as_ref().is_none_or(|d| d.first().is_none_or(|n| n.is_none_or(|n| n == batch))));
+    open(subject.source_feed).then(|| (subject.source_feed.times(batch), subject.target_feed.times(batch)))
 }
 
 /// What is at fault in the target as it stands.
@@ -247,7 +279,7 @@ fn look(
     let reference = Reference::new(subject.source, &images).map_err(LocalizeError::Source)?;
     let stop = || if watch.cancelled() { Err(LocalizeError::Stopped) } else { Ok(()) };
     stop()?;
-    let precision = Precision::of(subject.target).max(Precision::of(subject.source));
+    let precision = Precision::between(subject.source, subject.target);
     phase(watch, "looking at the input");
     let chosen = input::choose(subject, &reference, &first, precision, &options.hints);
     stop()?;
@@ -264,20 +296,23 @@ fn look(
     }
     let mut regions = aligned.regions.clone();
     for region in &mut regions {
-        if region.verdict == Verdict::Clean && region.isolated.is_some_and(|e| e > threshold) {
+        let limit = aligned.exact(region).unwrap_or(threshold);
+        if region.verdict == Verdict::Clean && region.isolated.is_some_and(|e| e > limit) {
             region.verdict = Verdict::Faulty;
         }
     }
     let mut notes = chosen.notes.clone();
+    let mut ranges = quantised::Ranges::default();
     if precision == Precision::Quantized {
-        notes.extend(quantised::explain(subject, &aligned, &mut regions, threshold, watch));
+        ranges = quantised::explain(subject, &aligned, &mut regions, (floor, threshold), &mut notes, watch);
     }
     if precision != Precision::Float {
         notes.push(precision_note(&aligned, precision, floor));
     }
     let mut suspects = chosen.suspects.clone();
     phase(watch, "diagnosing");
-    suspects.extend(suspects::find(subject, &aligned, &regions, threshold, precision, options.diagnose, watch));
+    let terms = suspects::Terms { threshold, precision, ranges: &ranges, diagnose: options.diagnose };
+    suspects.extend(suspects::find(subject, &aligned, &regions, &terms, watch));
     stop()?;
     phase(watch, "weighing suspects");
     if options.splice > 0 && !suspects.is_empty() {
@@ -299,6 +334,9 @@ fn look(
         },
     };
     let failing = !aligned.failures().is_empty() || !subject.refused.is_empty() || subject.unloadable.is_some();
+    if suspects.is_empty() && !failing && precision == Precision::Float {
+        suspects.extend(outputs::incomparable(subject, &aligned));
+    }
     let outcome = match (failing, suspects.is_empty()) {
         (true, _) => Outcome::Unloadable,
         (false, true) => Outcome::Clean,

@@ -1,7 +1,8 @@
 //! The graph's outputs: right up to them, and yet another value, or one step short of what the source gives.
 
+use super::quantised::Ranges;
 use super::remedy::{Bench, Found, Remedy, search};
-use super::{Category, Kind, Suspect, suspects};
+use super::{Category, Kind, Subject, Suspect, suspects};
 use crate::align::{Alignment, Precision, Region, Verdict, relative_error};
 use crate::model::{Edit, ValueId};
 use crate::run::{OpId, Value};
@@ -34,6 +35,10 @@ impl Wrong {
     fn at(a: &Alignment<'_>, slot: usize) -> Option<Self> {
         let s = *a.source().network.outputs().get(slot)?;
         let t = *a.target().outputs().get(slot)?;
+        // Of indices nothing is paired: only their places can be told, by the scores beside them.
+        if a.source().values(s).and_then(<[Value]>::first).is_some_and(|x| !x.is_float()) {
+            return None;
+        }
         let origin = |v: ValueId| a.source().origin(a.source().virtual_of(v).map_or(v, |(_, of)| of));
         // A target that gives probabilities where the source gives scores, or the other way round, is the converter's choice.
         let turns = |op: &str| matches!(op, "Softmax" | "Sigmoid" | "LogSoftmax");
@@ -94,6 +99,36 @@ fn misplaced(a: &Alignment<'_>, places: &[(usize, ValueId)], diagnose: bool) -> 
     }
 }
 
+/// Every layer computes what the source computes, and yet far more labels differ than rounding could turn: what is compared is not the same.
+pub(super) fn incomparable(subject: &Subject<'_>, a: &Alignment<'_>) -> Option<Suspect> {
+    let (flips, of) = (subject.flipped.len(), subject.flipped.len() + subject.agreeing.len());
+    if flips * 4 <= of {
+        return None;
+    }
+    let t = *a.target().outputs().get(subject.outputs.1)?;
+    let s = *a.source().network.outputs().get(subject.outputs.0)?;
+    let words = format!(
+        "{flips} of {of} labels differ though every layer computes what the source computes: '{}' is not counted like the source's '{}'          (other classes, or another number for the first one), or is another output",
+        a.target().model().index().name(t),
+        a.source().name(s)
+    );
+    Some(Suspect {
+        region: None,
+        kind: Some(Kind::TsOutput),
+        category: Category::TS,
+        target_nodes: a.target().producer(t).map(|p| a.target().op(p).node).into_iter().collect(),
+        target_tensors: vec![t],
+        source_nodes: a.source().producer(s).map(|p| a.source().network.op(p).node).into_iter().collect(),
+        words,
+        evidence: vec!["every value up to the outputs is right".into()],
+        equivalents: Vec::new(),
+        confidence: 0.6,
+        error: f32::INFINITY,
+        splice: None,
+        remedies: Vec::new(),
+    })
+}
+
 /// Nothing in the target is what the source gives, and its output is a value from further up: what the source does behind that is missing.
 fn unmade(a: &Alignment<'_>, wrong: &Wrong, threshold: f32, precision: Precision, diagnose: bool) -> Option<Suspect> {
     let t = *a.target().outputs().get(wrong.slot)?;
@@ -122,6 +157,7 @@ fn unmade(a: &Alignment<'_>, wrong: &Wrong, threshold: f32, precision: Precision
         source: region.source.clone(),
         checks: vec![(a.target().model().index().name(t).to_string(), t)],
         wanted: [(t, wanted)].into(),
+        ranges: &Ranges::new(),
         forbidden: None,
         floor: (threshold * 0.9).min(a.tau()),
         layout: false,

@@ -19,6 +19,15 @@ const MOST: usize = 48;
 /// Parameters that lose so much more than measured ones are wrong.
 const WRONG: f32 = 1.7;
 
+/// The same where the loss by itself is no reason for suspicion.
+const FAR: f32 = 4.0;
+
+/// So many times the floor is a loss that is looked into, however small,
+const MUCH: f32 = 4.0;
+
+/// and no less than this.
+const LEAST: f32 = 0.03;
+
 /// A QuantizeLinear with the values at its place as they were if nothing were quantised.
 struct Step {
     /// What it makes.
@@ -30,21 +39,35 @@ struct Step {
     values: Vec<Value>,
 }
 
-/// Calls regions clean whose loss is that of their quantisation, and says so.
-pub(super) fn explain(subject: &Subject<'_>, a: &Alignment<'_>, regions: &mut [Region], threshold: f32, watch: &dyn Watch) -> Vec<String> {
-    let suspicious = regions.iter().enumerate().filter(|(_, r)| r.verdict == Verdict::Faulty);
-    let found: Vec<(usize, Vec<Step>)> = suspicious.filter_map(|(i, r)| Some((i, steps(a, r, threshold)?))).collect();
+/// Least and greatest number that each quantised value has on the images, were nothing quantised; by what the QuantizeLinear makes.
+pub(super) type Ranges = HashMap<ValueId, (f32, f32)>;
+
+/// Calls regions clean whose loss is that of their quantisation, and says so; calls those faulty whose loss is not large but would be a
+/// fraction of it with parameters that fit the images. Gives the ranges that were measured for it.
+pub(super) fn explain(
+    subject: &Subject<'_>,
+    a: &Alignment<'_>,
+    regions: &mut [Region],
+    (floor, threshold): (f32, f32),
+    notes: &mut Vec<String>,
+    watch: &dyn Watch,
+) -> Ranges {
+    let least = (floor * MUCH).max(LEAST);
+    let asked = |r: &Region| r.verdict == Verdict::Faulty || (r.verdict == Verdict::Clean && r.isolated.is_some_and(|e| e > least));
+    let asked = regions.iter().enumerate().filter(|(_, r)| asked(r));
+    let found: Vec<(usize, Vec<Step>)> = asked.filter_map(|(i, r)| Some((i, steps(a, r, threshold)?))).collect();
+    let mut ranges = Ranges::default();
     if found.is_empty() {
-        return Vec::new();
+        return ranges;
     }
-    let mut ranges: HashMap<ValueId, (f32, f32)> = HashMap::new();
     for step in found.iter().flat_map(|(_, steps)| steps) {
         step.values.iter().for_each(|v| widen(ranges.entry(step.output).or_insert((0.0, 0.0)), v));
     }
     let places: Vec<&Region> = found.iter().map(|(i, _)| &regions[*i]).collect();
     let needed: HashSet<ValueId> = places.iter().flat_map(|r| &r.inputs).map(|i| a.pairs[*i].source).collect();
-    let fit = |ranges: &HashMap<ValueId, (f32, f32)>, steps: &[Step]| {
-        steps.iter().all(|s| ranges.get(&s.output).is_some_and(|range| s.fits(*range)))
+    let fit = |ranges: &Ranges, i: usize, steps: &[Step]| {
+        let times = if regions[i].verdict == Verdict::Faulty { WRONG } else { FAR };
+        steps.iter().all(|s| ranges.get(&s.output).is_some_and(|range| s.fits(*range, times)))
     };
     let part = |from: usize, most: usize| {
         let of = |all: &'_ [usize]| all.iter().take(most).skip(from).copied().collect::<Vec<usize>>();
@@ -52,12 +75,12 @@ pub(super) fn explain(subject: &Subject<'_>, a: &Alignment<'_>, regions: &mut [R
     };
     let (first, more) = (part(0, FEW), part(FEW, MOST));
     for (done, image) in first.iter().chain(&more).enumerate() {
-        if done >= first.len() && found.iter().all(|(_, steps)| fit(&ranges, steps)) {
+        if done >= first.len() && found.iter().all(|(i, steps)| fit(&ranges, *i, steps)) {
             break;
         }
         watch.progress("measuring ranges", done, first.len() + more.len());
         if watch.cancelled() {
-            return Vec::new();
+            return ranges;
         }
         let Ok(mut sides) = subject.images.inputs(*image, &[subject.source_feed]) else { continue };
         let given = sides.remove(0);
@@ -65,26 +88,27 @@ pub(super) fn explain(subject: &Subject<'_>, a: &Alignment<'_>, regions: &mut [R
         values.retain(|v, _| needed.contains(v));
         subject.source.forward(&given, |id, made| {
             let made = subject.source.op(id).made().zip(made.iter().flatten());
-            values.extend(made.filter(|(v, _)| needed.contains(v)).map(|(v, x)| (v, x.clone())));
+            values.extend(made.filter(|(v, _)| needed.contains(v)).map(|(v, x)| (v, subject.source.numbers(v, x).into_owned())));
         });
         for region in &places {
             unquantised(a, region, &values, &mut ranges);
         }
     }
-    let mut notes = Vec::new();
-    for (i, steps) in found {
-        if !fit(&ranges, &steps) {
-            continue;
-        }
+    let outcome: Vec<(usize, bool)> = found.iter().map(|(i, steps)| (*i, fit(&ranges, *i, steps))).collect();
+    for (i, fits) in outcome {
         let region = &mut regions[i];
-        region.verdict = Verdict::Clean;
-        let name = region.target.first().map(|id| a.target().label(*id)).unwrap_or_default();
-        notes.push(format!(
-            "'{name}' loses {:.1} % on some images: loss explained by the steps of its quantisation, whose scale has to hold larger values of other images; no fault",
-            region.isolated.unwrap_or(0.0) * 100.0
-        ));
+        if region.verdict == Verdict::Clean {
+            region.verdict = if fits { Verdict::Clean } else { Verdict::Faulty };
+        } else if fits {
+            region.verdict = Verdict::Clean;
+            let name = region.target.first().map(|id| a.target().label(*id)).unwrap_or_default();
+            notes.push(format!(
+                "'{name}' loses {:.1} % on some images: loss explained by the steps of its quantisation, whose scale has to hold larger values of other images; no fault",
+                region.isolated.unwrap_or(0.0) * 100.0
+            ));
+        }
     }
-    notes
+    ranges
 }
 
 fn widen(range: &mut (f32, f32), value: &Value) {
@@ -94,7 +118,7 @@ fn widen(range: &mut (f32, f32), value: &Value) {
 }
 
 /// Runs a region on an image's values of the source with nothing quantised, as far as it goes, and widens the ranges of what it quantises.
-fn unquantised(a: &Alignment<'_>, region: &Region, source: &HashMap<ValueId, Value>, ranges: &mut HashMap<ValueId, (f32, f32)>) {
+fn unquantised(a: &Alignment<'_>, region: &Region, source: &HashMap<ValueId, Value>, ranges: &mut Ranges) {
     let target = a.target();
     let mut local: HashMap<ValueId, Value> = HashMap::new();
     for pair in region.inputs.iter().map(|i| &a.pairs[*i]) {
@@ -183,8 +207,8 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
 }
 
 impl Step {
-    /// Whether parameters measured on this range would not lose much less than these do.
-    fn fits(&self, (low, high): (f32, f32)) -> bool {
+    /// Whether these parameters lose no more than so many times what those measured on this range would.
+    fn fits(&self, (low, high): (f32, f32), times: f32) -> bool {
         let scale = (high - low) / (self.top - self.bottom);
         if scale.is_nan() || scale <= 0.0 || self.scale.is_nan() || self.scale <= 0.0 {
             return false;
@@ -192,7 +216,7 @@ impl Step {
         let zero = (self.bottom - low / scale).round().clamp(self.bottom, self.top);
         self.values.iter().all(|v| {
             let x = v.to_f32();
-            self.loss(&x, self.scale, self.zero) <= self.loss(&x, scale, zero) * WRONG
+            self.loss(&x, self.scale, self.zero) <= self.loss(&x, scale, zero) * times
         })
     }
 
@@ -216,9 +240,9 @@ mod tests {
     #[test]
     fn a_coarse_step_is_right_where_other_images_need_it() {
         let range = (-16.0, 16.0);
-        assert!(step(32.0 / 255.0, 128.0).fits(range));
-        assert!(!step(32.0 / 255.0, 128.0).fits((-0.65, 0.65)), "no image needs that step");
-        assert!(!step(3.0 * 32.0 / 255.0, 128.0).fits(range), "the scale is three times too large");
-        assert!(!step(32.0 / 255.0, 1.0).fits(range), "the zero point cuts off what is negative");
+        assert!(step(32.0 / 255.0, 128.0).fits(range, WRONG));
+        assert!(!step(32.0 / 255.0, 128.0).fits((-0.65, 0.65), WRONG), "no image needs that step");
+        assert!(!step(3.0 * 32.0 / 255.0, 128.0).fits(range, WRONG), "the scale is three times too large");
+        assert!(!step(32.0 / 255.0, 1.0).fits(range, WRONG), "the zero point cuts off what is negative");
     }
 }

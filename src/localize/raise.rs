@@ -1,5 +1,6 @@
 //! Raising precision: where the target rounds, the source's own nodes in their element type, one region at a time.
 
+use super::quantised::Ranges;
 use super::remedy::{Bench, Remedy, source_subgraph};
 use super::{Kind, trial};
 use crate::align::{Alignment, Region};
@@ -39,6 +40,7 @@ pub(super) fn raises(a: &Alignment<'_>, regions: &[Region], watch: &dyn Watch) -
             source: region.source.clone(),
             checks: trial::checks(a, index),
             wanted: HashMap::new(),
+            ranges: &Ranges::new(),
             forbidden: None,
             floor: a.tau(),
             layout: false,

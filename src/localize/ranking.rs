@@ -187,7 +187,7 @@ fn each_value(network: &Network, inputs: &[Value], mut visit: impl FnMut(ValueId
     network.inputs().iter().zip(inputs).for_each(|(v, value)| visit(*v, value));
     network.forward(inputs, |id, made| {
         if let Ok(made) = made {
-            network.op(id).made().zip(made).for_each(|(v, value)| visit(v, value));
+            network.op(id).made().zip(made).for_each(|(v, value)| visit(v, &network.numbers(v, value)));
         }
     });
 }

@@ -1,9 +1,10 @@
 //! From regions above the floor to suspects with a diagnosis.
 
 use super::blame::{blame, double_claim, unusual_above};
-use super::remedy::{Bench, Found, Remedy, for_all_readers, search, search_running, together};
+use super::quantised::Ranges;
+use super::remedy::{Bench, Found, Remedy, agreement, contradicts, for_all_readers, search, search_running, together};
 use super::{Category, Kind, Subject, Suspect, outputs, trial};
-use crate::align::{Alignment, Precision, Region, Verdict};
+use crate::align::{Alignment, Precision, Region, Verdict, moves};
 use crate::model::{Edit, NodeId, ValueId};
 use crate::run::{OpId, Value, Watch};
 use std::collections::{HashMap, HashSet};
@@ -14,20 +15,26 @@ const MOST: usize = 160;
 /// Nodes of a region on which edits are tried.
 const NODES: usize = 24;
 
+/// What is asked of a search, and what is known of the pair as a whole.
+pub(super) struct Terms<'a> {
+    /// Isolated error above which a region is suspected.
+    pub threshold: f32,
+    /// How exactly the target computes.
+    pub precision: Precision,
+    /// Ranges of quantised values, as far as they were measured.
+    pub ranges: &'a Ranges,
+    /// Whether to look for edits.
+    pub diagnose: bool,
+}
+
 /// All suspects of the graph.
-pub(super) fn find(
-    subject: &Subject<'_>,
-    a: &Alignment<'_>,
-    regions: &[Region],
-    threshold: f32,
-    precision: Precision,
-    diagnose: bool,
-    watch: &dyn Watch,
-) -> Vec<Suspect> {
+pub(super) fn find(subject: &Subject<'_>, a: &Alignment<'_>, regions: &[Region], terms: &Terms<'_>, watch: &dyn Watch) -> Vec<Suspect> {
+    let Terms { threshold, precision, ranges, diagnose } = *terms;
     let refused: HashSet<NodeId> = subject.refused.iter().map(|(n, _)| *n).collect();
     let mut seen: HashSet<OpId> = HashSet::new();
     let mut out = Vec::new();
-    let suspicious: Vec<usize> = (0..regions.len()).filter(|i| is_suspicious(a, &regions[*i], &refused)).collect();
+    let asked = |r: &Region| is_suspicious(a, r, &refused) || is_contradictory(a, r);
+    let suspicious: Vec<usize> = (0..regions.len()).filter(|i| asked(&regions[*i])).collect();
     for (done, index) in suspicious.iter().copied().take(MOST).enumerate() {
         watch.progress("diagnosing", done, suspicious.len());
         if watch.cancelled() {
@@ -59,18 +66,29 @@ pub(super) fn find(
         let mut tried = ops.clone();
         tried.truncate(NODES);
         let checks = trial::checks(a, index);
+        // A loss that is small for a low precision has to become much smaller.
+        let small = region.isolated.filter(|e| *e < threshold).map_or(f32::INFINITY, |e| e * 0.5);
+        let floor = a.exact(region).unwrap_or((threshold * 0.9).min(a.tau()).min(small));
         let mut bench = Bench {
             a,
             ops: tried,
             source,
             checks,
             wanted: HashMap::new(),
+            ranges,
             forbidden: None,
-            floor: (threshold * 0.9).min(a.tau()),
+            floor,
             layout: blamed.as_ref().is_some_and(|b| b.layout) || !unusual.is_empty(),
         };
         let error = region.isolated.unwrap_or(f32::INFINITY);
         bench.forbidden = failing.filter(|id| refused.contains(&a.target().op(*id).node)).map(|id| bench.key(id));
+        if !is_suspicious(a, region, &refused) {
+            let found = agreeing(&bench);
+            if !found.is_empty() {
+                out.push(Suspect { region: Some(index), ..suspect(a, &bench, region, found, error, precision) });
+            }
+            continue;
+        }
         let mut found = if diagnose { search(&bench, error) } else { Vec::new() };
         if diagnose && found.first().is_none_or(|f| !f.remedy.safe) {
             // The pair itself may be one step off: a saturating function hides the difference from what follows.
@@ -135,18 +153,19 @@ fn one_step_off(a: &Alignment<'_>, region: &Region) -> Vec<(ValueId, Vec<Value>)
 
 /// Nodes above a region that are right by their numbers though what they fail to do shows below them: those that make nothing but what the
 /// source has already, and so have no counterpart in it (a Transpose that moves nothing, a Concat that puts together what a Slice had taken
-/// apart), and Reshapes, whose numbers stay whatever shape they give.
+/// apart), and those that only move numbers, which stay whatever shape they are given and whatever is missing between two of them.
 fn idle_above(a: &Alignment<'_>, regions: &[Region], region: &Region) -> Vec<OpId> {
     let mut out: Vec<OpId> = Vec::new();
     let mut open: Vec<ValueId> = region.inputs.iter().map(|i| a.pairs[*i].target).collect();
     while let Some(v) = open.pop() {
         let Some(p) = a.target().producer(v) else { continue };
-        let shapes = matches!(a.target().op(p).op_type(), "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze");
-        let idle = regions.iter().find(|r| r.target.contains(&p) && (r.source.is_empty() || (shapes && r.target.len() == 1)));
-        for id in idle.into_iter().flat_map(|r| r.target.iter().rev()) {
-            if !out.contains(id) && out.len() < NODES {
-                out.push(*id);
-                open.extend(&a.target().op(*id).data);
+        let alone = |r: &Region| r.source.is_empty() || (r.target.len() == 1 && moves(a.target().op(p).op_type()));
+        let idle = regions.iter().find(|r| r.target.contains(&p) && alone(r));
+        let beside = Some(p).filter(|p| idle.is_none() && moves(a.target().op(*p).op_type()));
+        for id in idle.into_iter().flat_map(|r| r.target.iter().rev().copied()).chain(beside) {
+            if !out.contains(&id) && out.len() < NODES {
+                out.push(id);
+                open.extend(&a.target().op(id).data);
             }
         }
     }
@@ -166,6 +185,19 @@ fn dedup<T: PartialEq + Copy>(list: &mut Vec<T>) {
 fn is_suspicious(a: &Alignment<'_>, region: &Region, refused: &HashSet<NodeId>) -> bool {
     let failing = |id: &OpId| a.failure(*id).is_some() || refused.contains(&a.target().op(*id).node);
     region.verdict == Verdict::Faulty || region.target.iter().any(failing)
+}
+
+/// Whether a region is at the floor though a value is read in it in other steps than it was made in.
+fn is_contradictory(a: &Alignment<'_>, region: &Region) -> bool {
+    region.verdict == Verdict::Clean && region.target.iter().any(|id| contradicts(a.target(), *id))
+}
+
+/// What makes steps agree, and so lowers the error enough.
+fn agreeing(bench: &Bench<'_>) -> Vec<Found> {
+    let tried = agreement(bench).into_iter().map(|remedy| Found { after: bench.error(bench.target(), &remedy), remedy });
+    let mut found: Vec<Found> = tried.filter(|f| f.after <= bench.floor).collect();
+    found.sort_by(|x, y| x.after.total_cmp(&y.after));
+    found
 }
 
 /// Source ops beside a region: those that make what it reads and those that read what it makes. A missing node is one of them.
@@ -206,14 +238,26 @@ pub(super) fn suspect(
     }
     dedup(&mut target_nodes);
     target_nodes.truncate(12);
-    let kind = best.map(|f| f.remedy.kind);
+    let mut kind = best.map(|f| f.remedy.kind);
+    let mut also = Vec::new();
+    if let Some(k @ (Kind::LhAct | Kind::TsAxis | Kind::WbValues | Kind::WbBias)) = kind
+        && region.source.is_empty()
+        && ops.iter().all(|id| prepares(a, *id))
+    {
+        kind = Some(Kind::PpBaked);
+        also.push(k);
+    }
     let category = kind.map_or_else(|| likely(a, &ops), Kind::category);
     let words = match best {
         Some(f) => f.remedy.words.clone(),
         None => unexplained(a, region, error),
     };
-    let mut equivalents: Vec<Kind> =
-        found.iter().flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind])).filter(|k| Some(*k) != kind).collect();
+    let mut equivalents: Vec<Kind> = found
+        .iter()
+        .flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind]))
+        .chain(also)
+        .filter(|k| Some(*k) != kind)
+        .collect();
     dedup(&mut equivalents);
     let mut evidence = vec![format!("isolated error {}", figure(error))];
     if let Some(f) = best {
@@ -251,9 +295,27 @@ pub(crate) fn figure(error: f32) -> String {
     }
     match error {
         0.0 => "0".into(),
+        e if e >= 1e6 => format!("{e:.1e}"),
         e if e >= 0.01 => format!("{e:.2}"),
         e => format!("{e:.1e}"),
     }
+}
+
+/// Whether an op stands between the graph's input and its first layer with weights: what a recipe does where it is not built in.
+fn prepares(a: &Alignment<'_>, id: OpId) -> bool {
+    const MOST: usize = 12;
+    let target = a.target();
+    let mut open = vec![id];
+    let mut seen = 0;
+    while let Some(id) = open.pop() {
+        seen += 1;
+        let op = target.op(id);
+        if seen > MOST || matches!(op.op_type(), "Conv" | "ConvTranspose" | "MatMul" | "Gemm" | "FusedConv") {
+            return false;
+        }
+        open.extend(op.data.iter().filter_map(|v| target.producer(*v)));
+    }
+    true
 }
 
 fn likely(a: &Alignment<'_>, ops: &[OpId]) -> Category {
@@ -365,9 +427,11 @@ pub(super) fn rank(suspects: &mut [Suspect], regions: &[Region]) {
     // A huge error says little about guilt.
     let capped = |s: &Suspect| (s.error.min(0.3) * 1e4) as i64;
     let fails = |s: &Suspect| s.kind == Some(Kind::CgUnsupported) || s.category == Category::ID;
+    let contradicts = |s: &Suspect| s.remedies.first().is_some_and(|f| f.remedy.contradiction);
     suspects.sort_by(|x, y| {
         fails(y)
             .cmp(&fails(x))
+            .then(contradicts(y).cmp(&contradicts(x)))
             .then((y.kind.is_some()).cmp(&x.kind.is_some()))
             .then(cured(y).cmp(&cured(x)))
             .then(capped(y).cmp(&capped(x)))

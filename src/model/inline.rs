@@ -5,7 +5,7 @@ use super::file::{Entry, Part};
 use super::onnx::attribute_proto::AttributeType;
 use super::onnx::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::shapes::{Budget, infer_some};
-use super::{Model, ModelError, NodeExt, operators};
+use super::{Edit, Model, ModelError, NodeExt, operators};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
@@ -32,10 +32,8 @@ impl Model {
                 why: "calls itself, or a function that does".into(),
             });
         }
-        let sparse = |n: &NodeProto| n.op_type() == "Constant" && n.attr("sparse_value").is_some();
-        let folded = self.sparse_initializers().next().is_some() || self.nodes().any(|(_, n)| n.op_type() == "If" || sparse(n));
         let mut model = self.clone();
-        if self.proto().functions.is_empty() && !folded {
+        if self.is_flat() {
             return Ok(model);
         }
         for _ in 0..MOST_ROUNDS {
@@ -45,6 +43,30 @@ impl Model {
             }
         }
         Err(ModelError::Invalid { place: "functions".into(), why: format!("are nested more than {MOST_ROUNDS} deep") })
+    }
+
+    /// Whether there is nothing to put in place.
+    fn is_flat(&self) -> bool {
+        let sparse = |n: &NodeProto| n.op_type() == "Constant" && n.attr("sparse_value").is_some();
+        self.proto().functions.is_empty()
+            && self.sparse_initializers().next().is_none()
+            && !self.nodes().any(|(_, n)| n.op_type() == "If" || sparse(n))
+    }
+
+    /// The model with an edit of its flat form made: as it came where the edit leaves alone what functions and branches hold, flat otherwise.
+    ///
+    /// # Errors
+    /// As [`Model::inlined`] and [`Model::apply`].
+    pub fn edited(&self, edit: &Edit) -> Result<Self, ModelError> {
+        let flat = self.inlined()?;
+        let wanted = flat.apply(edit)?.0;
+        if !self.is_flat()
+            && let Ok((kept, _)) = self.apply(edit)
+            && kept.inlined().is_ok_and(|same| same.sha256() == wanted.sha256())
+        {
+            return Ok(kept);
+        }
+        Ok(wanted)
     }
 }
 

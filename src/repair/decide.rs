@@ -142,7 +142,7 @@ pub fn run(job: &mut Job, policy: &Policy, journal: &mut dyn Journal, watch: &dy
     let mut notes = Vec::new();
     if policy.raise_precision && !watch.cancelled() {
         notes = precision::raise(job, policy, journal, watch)?;
-    } else if !job.flips().is_empty() && Precision::of(&job.target) > Precision::of(&job.source) {
+    } else if !job.flips().is_empty() && Precision::between(&job.source, &job.target) > Precision::of(&job.source) {
         notes.push(
             "the target computes less exactly than the source; --raise-precision lets the layers that matter compute as the source does"
                 .into(),

@@ -9,7 +9,7 @@ use crate::align::Precision;
 use crate::compare::{Comparison, LeftOut};
 use crate::dataset::{Case, Feed, ImageSet, Recipe, Sides};
 use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, copy_keys, localize, recipe_keys};
-use crate::model::{Edit, Model, NodeId, Severity, check};
+use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch, both};
 use std::path::Path;
 use std::sync::Arc;
@@ -114,9 +114,7 @@ impl Job {
     /// # Errors
     /// When a file cannot be read, or a recipe does not fit the source.
     pub fn open(case: Case, options: JobOptions) -> Result<Self, RepairError> {
-        let network = |path: &Path| -> Result<Arc<Network>, RepairError> {
-            Ok(Arc::new(Network::limited(&Model::open(path)?.inlined()?, options.run.max_mem)?))
-        };
+        let network = |path: &Path| -> Result<Arc<Network>, RepairError> { Ok(Arc::new(Network::open(path, options.run.max_mem)?)) };
         let (source, target) = both(options.run.threads_for(2), || network(&case.source), || network(&case.target));
         let images = ImageSet::open(&case.images, case.labels.as_deref(), case.truth.as_deref())?;
         Self::of(case, source?, target?, Arc::new(images), options)
@@ -520,6 +518,15 @@ impl Job {
         let edits = standing.into_iter().map(|a| a.proposal.edit.clone()).collect();
         let model = self.original.apply(&Edit::All(edits))?.0;
         Ok((Arc::new(self.target.edited(&model)?), Feed::new(&model, recipe)))
+    }
+
+    /// The target as it is to be written: its file with the edits that stand.
+    ///
+    /// # Errors
+    /// When an edit does not fit; none that was accepted does.
+    pub fn to_write(&self) -> Result<Model, ModelError> {
+        let edits: Vec<Edit> = self.standing().map(|a| a.proposal.edit.clone()).collect();
+        if edits.is_empty() { Ok(self.target.came().clone()) } else { self.target.came().edited(&Edit::All(edits)) }
     }
 
     /// Edits that stand.

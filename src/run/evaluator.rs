@@ -6,8 +6,8 @@
 use super::budget;
 use super::error::{RunError, guarded};
 use super::half;
-use super::loops::{Loop, is_loop};
 use super::lower::{Extent, Given, finish, lower};
+use super::nested::{Nested, is_nested};
 use super::types;
 use super::value::Value;
 use crate::model::onnx::NodeProto;
@@ -40,7 +40,7 @@ enum Slot {
 type Key = (i64, Arc<[u8]>, Vec<Slot>);
 
 /// Operator set and signature.
-type LoopKey = (i64, Arc<[u8]>);
+type NestedKey = (i64, Arc<[u8]>);
 
 struct NodePlan {
     plan: Arc<TypedSimplePlan>,
@@ -53,7 +53,7 @@ struct NodePlan {
 /// Evaluates nodes and keeps their plans.
 pub struct Evaluator {
     plans: Mutex<HashMap<Key, Arc<NodePlan>>>,
-    loops: Mutex<HashMap<LoopKey, Arc<Loop>>>,
+    nested: Mutex<HashMap<NestedKey, Arc<Nested>>>,
     limit: u64,
 }
 
@@ -84,7 +84,8 @@ impl PartialEq for Kernel {
 }
 
 impl Kernel {
-    /// Takes operator, attributes and number of inputs and outputs of a node.
+    /// Takes operator, attributes and number of inputs and outputs of a node; `opset` is ONNX's own, in which nodes of other domains are
+    /// rewritten too.
     pub fn new(node: &NodeProto, opset: i64) -> Self {
         let mut node = node.clone();
         node.name = Some("node".into());
@@ -124,7 +125,7 @@ fn is_bound(op: &str, slot: usize) -> bool {
 impl Evaluator {
     /// An evaluator that refuses to make values of more bytes than this.
     pub fn limited(limit: u64) -> Self {
-        Self { plans: Mutex::default(), loops: Mutex::default(), limit }
+        Self { plans: Mutex::default(), nested: Mutex::default(), limit }
     }
 
     /// Bytes that one value may have.
@@ -138,8 +139,8 @@ impl Evaluator {
     /// When tract cannot build or run the node, or gives up in a panic.
     pub fn eval(&self, kernel: &Kernel, inputs: &[Input<'_>]) -> Result<Vec<Value>, RunError> {
         let op = kernel.node.op_type();
-        if is_loop(&kernel.node) {
-            return self.looped(kernel)?.run(&kernel.node, inputs);
+        if is_nested(&kernel.node) {
+            return self.nested(kernel)?.run(&kernel.node, inputs);
         }
         // What is folded runs once: its inputs are not built into the plan, so that the size of its outputs is seen before they are made.
         let folding = !inputs.iter().any(|i| matches!(i, Input::Data(_)));
@@ -172,13 +173,13 @@ impl Evaluator {
         })
     }
 
-    fn looped(&self, kernel: &Kernel) -> Result<Arc<Loop>, RunError> {
+    fn nested(&self, kernel: &Kernel) -> Result<Arc<Nested>, RunError> {
         let key = (kernel.opset, kernel.signature.clone());
-        if let Some(found) = self.loops.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(found) = self.nested.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(found.clone());
         }
-        let built = Arc::new(Loop::new(&kernel.node, kernel.opset, self.limit)?);
-        Ok(self.loops.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(built).clone())
+        let built = Arc::new(Nested::new(&kernel.node, kernel.opset, self.limit)?);
+        Ok(self.nested.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(built).clone())
     }
 
     fn build(&self, kernel: &Kernel, inputs: &[Input<'_>], slots: &[Slot]) -> Result<NodePlan, RunError> {

@@ -4,15 +4,16 @@
 //! ground of isolation), every value of an image, or whole plans that are optimised for the outputs alone.
 
 mod budget;
+mod codes;
 mod error;
 mod evaluator;
 mod fast;
 mod half;
 mod inputs;
 mod limits;
-mod loops;
 mod lower;
 mod nan;
+mod nested;
 mod network;
 mod ops;
 #[cfg(feature = "ort")]
@@ -27,6 +28,7 @@ mod value;
 mod watch;
 
 pub use budget::DEFAULT as DEFAULT_MAX_MEM;
+pub use codes::{Code, Steps};
 pub use error::{RunError, caught, panic_is_expected};
 pub use evaluator::{Evaluator, Input, Kernel};
 pub use limits::{Limits, broken_limit};

@@ -1,13 +1,15 @@
 //! A model ready to run: constants folded with their origin kept, dead nodes marked, one evaluator for all nodes.
 
+use super::codes::{Code, Part, codes};
 use super::error::RunError;
 use super::evaluator::{Evaluator, Input, Kernel};
-use super::loops::{is_loop, opened};
+use super::nested::{is_nested, opened};
 use super::value::Value;
 use crate::model::onnx::NodeProto;
 use crate::model::{Model, ModelError, NodeExt, NodeId, ValueId, reads};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A node of a network that is not constant, by its place in the order of running.
@@ -66,16 +68,35 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Network {
     model: Model,
+    /// As the file has it, functions and branches in their place.
+    came: Model,
     ops: Vec<Op>,
     constants: HashMap<ValueId, Value>,
     origins: HashMap<ValueId, Origin>,
     producer: Vec<Option<OpId>>,
     consumers: Vec<Vec<OpId>>,
     broken: Vec<(NodeId, RunError)>,
+    codes: HashMap<ValueId, Code>,
     evaluator: Arc<Evaluator>,
 }
 
 impl Network {
+    /// Opens a model file and makes its flat form ready to run, with a limit for the bytes of one value.
+    ///
+    /// # Errors
+    /// When it cannot be read or made flat, or as [`Network::new`].
+    pub fn open(path: &Path, max_mem: u64) -> Result<Self, ModelError> {
+        let came = Model::open(path)?;
+        let mut out = Self::limited(&came.inlined()?, max_mem)?;
+        out.came = came;
+        Ok(out)
+    }
+
+    /// The model as its file has it, before any edit.
+    pub fn came(&self) -> &Model {
+        &self.came
+    }
+
     /// Makes a model ready to run.
     ///
     /// # Errors
@@ -138,12 +159,14 @@ impl Network {
         nodes.reverse();
         let mut out = Self {
             model: model.clone(),
+            came: old.map_or(model, |old| &old.came).clone(),
             ops: Vec::new(),
             constants: HashMap::new(),
             origins: HashMap::new(),
             producer: vec![None; count],
             consumers: vec![Vec::new(); count],
             broken: Vec::new(),
+            codes: HashMap::new(),
             evaluator,
         };
         for tensor in model.initializers() {
@@ -162,6 +185,8 @@ impl Network {
         for (id, live) in nodes {
             out.add(id, live, old);
         }
+        let parts: Vec<Part<'_>> = out.ops.iter().map(|op| Part { node: op.proto(), inputs: &op.inputs, outputs: &op.outputs }).collect();
+        out.codes = codes(&parts, |v| out.constants.get(&v).cloned(), index.outputs());
         Ok(out)
     }
 
@@ -187,15 +212,13 @@ impl Network {
     fn add(&mut self, id: NodeId, live: bool, old: Option<&Self>) {
         let model = self.model.clone();
         let node = &*match model.node(id) {
-            node if is_loop(node) => Cow::Owned(opened(node)),
+            node if is_nested(node) => Cow::Owned(opened(node)),
             node => Cow::Borrowed(node),
         };
         let value = |n: &String| if n.is_empty() { None } else { model.index().value(n) };
         let inputs: Vec<_> = node.input.iter().map(value).collect();
         let outputs: Vec<_> = node.output.iter().map(value).collect();
-        let mut kernel = old
-            .and_then(|old| old.kernel_of(node, model.opset(node.domain_name())))
-            .unwrap_or_else(|| Kernel::new(node, model.opset(node.domain_name())));
+        let mut kernel = old.and_then(|old| old.kernel_of(node, model.opset(""))).unwrap_or_else(|| Kernel::new(node, model.opset("")));
         if let Some(constants) = self.fold(id, node, &kernel, &inputs, &outputs, old) {
             let mut origin = Origin { nodes: [id].into(), ..Origin::default() };
             for from in inputs.iter().flatten().filter_map(|v| self.origins.get(v)) {
@@ -367,7 +390,28 @@ impl Network {
         &self.evaluator
     }
 
-    /// Runs one op; `value` tells the values of its data inputs.
+    /// What the integers of a value between quantised operators stand for.
+    pub fn code(&self, value: ValueId) -> Option<&Code> {
+        self.codes.get(&value)
+    }
+
+    /// A value as the runtime makes it, in numbers that can be compared.
+    pub fn numbers<'v>(&self, v: ValueId, made: &'v Value) -> Cow<'v, Value> {
+        match self.codes.get(&v) {
+            Some(code) if !made.is_float() => Cow::Owned(code.numbers(made)),
+            _ => Cow::Borrowed(made),
+        }
+    }
+
+    /// A value as the runtime takes it, from numbers.
+    pub fn coded<'v>(&self, v: ValueId, numbers: &'v Value) -> Cow<'v, Value> {
+        match self.codes.get(&v) {
+            Some(code) if numbers.is_float() => code.codes(numbers).map_or(Cow::Borrowed(numbers), Cow::Owned),
+            _ => Cow::Borrowed(numbers),
+        }
+    }
+
+    /// Runs one op; `value` tells the values of its data inputs. What is held in codes is given and taken as the numbers meant.
     ///
     /// # Errors
     /// When an input is missing or the node does not run; the error names the node.
@@ -380,6 +424,17 @@ impl Network {
     /// # Errors
     /// As [`Network::eval`].
     pub fn eval_as<'a>(&'a self, id: OpId, kernel: &Kernel, value: impl Fn(ValueId) -> Option<&'a Value>) -> Result<Vec<Value>, RunError> {
+        if self.codes.is_empty() {
+            return self.run(id, kernel, value);
+        }
+        let op = self.op(id);
+        let coded: HashMap<ValueId, Value> = op.data.iter().filter_map(|v| Some((*v, self.coded(*v, value(*v)?).into_owned()))).collect();
+        let made = self.run(id, kernel, |v| coded.get(&v))?;
+        Ok(op.made().zip(made).map(|(v, made)| self.numbers(v, &made).into_owned()).collect())
+    }
+
+    /// Runs a kernel in an op's place, on what the runtime itself would give it.
+    fn run<'a>(&'a self, id: OpId, kernel: &Kernel, value: impl Fn(ValueId) -> Option<&'a Value>) -> Result<Vec<Value>, RunError> {
         let op = self.op(id);
         let inputs: Result<Vec<_>, RunError> = op
             .inputs
@@ -397,18 +452,19 @@ impl Network {
         inputs.and_then(|inputs| self.evaluator.eval(kernel, &inputs)).map_err(|e| e.at(self.label(id)))
     }
 
-    /// Values at some places in a plain run on one image's inputs; what does not run is left out.
+    /// Values at some places in a plain run on one image's inputs, in numbers; what does not run is left out.
     pub fn values_at(&self, inputs: &[Value], places: &HashSet<ValueId>) -> HashMap<ValueId, Value> {
         let given = self.inputs().iter().copied().zip(inputs.iter().cloned());
         let mut kept: HashMap<ValueId, Value> = given.filter(|(v, _)| places.contains(v)).collect();
         self.forward(inputs, |id, made| {
             let made = self.op(id).made().zip(made.iter().flatten()).filter(|(v, _)| places.contains(v));
-            kept.extend(made.map(|(v, value)| (v, value.clone())));
+            kept.extend(made.map(|(v, value)| (v, self.numbers(v, value).into_owned())));
         });
         kept
     }
 
-    /// Runs the live ops on one image's inputs, node by node. `visit` sees the result of each; a value is dropped after its last reader.
+    /// Runs the live ops on one image's inputs, node by node. `visit` sees the result of each, as the runtime makes it; a value is dropped
+    /// after its last reader.
     pub fn forward(&self, inputs: &[Value], mut visit: impl FnMut(OpId, &Result<Vec<Value>, RunError>)) {
         let mut values: Vec<Option<Value>> = vec![None; self.producer.len()];
         let live = |c: &&OpId| self.is_live(**c);
@@ -417,7 +473,7 @@ impl Network {
             values[id.0 as usize] = Some(value.clone());
         }
         for id in self.op_ids().filter(|id| self.is_live(*id)) {
-            let result = self.eval(id, |v| values[v.0 as usize].as_ref());
+            let result = self.run(id, &self.op(id).kernel, |v| values[v.0 as usize].as_ref());
             visit(id, &result);
             for v in &self.op(id).data {
                 readers[v.0 as usize] -= 1;

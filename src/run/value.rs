@@ -137,6 +137,18 @@ impl Value {
         let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).ok_or_else(|| bad(format!("dims {shape:?} overflow")))?;
         let dtype = tensor.data_type();
         let dtype = DataType::try_from(dtype).map_err(|_| bad(format!("data_type {dtype} is unknown")))?;
+        if dtype == DataType::Bfloat16 {
+            // Nothing computes in it here: single precision has the same numbers.
+            let raw = model.raw_data(tensor)?;
+            let halves: Vec<u16> = match &raw {
+                Some(raw) => raw.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect(),
+                None => tensor.int32_data.iter().map(|v| *v as u16).collect(),
+            };
+            if halves.len() != count {
+                return Err(bad(format!("dims {shape:?} need {count} elements, there are {}", halves.len())));
+            }
+            return Ok(Self::from_f32(&shape, halves.into_iter().map(|h| f32::from_bits(u32::from(h) << 16)).collect()));
+        }
         if let Some(raw) = model.raw_data(tensor)? {
             return Self::from_bytes(dtype, &shape, &raw).map_err(|e| bad(e.to_string()));
         }
@@ -241,7 +253,7 @@ impl Value {
         Some(Self(Tensor::clone(&self.0).permute_axes(perm).ok()?.into_arc_tensor()))
     }
     /// The value `k` times along its first axis; itself when `k` is 1 or it has no axis.
-    pub(super) fn repeated(&self, k: usize) -> Self {
+    pub fn repeated(&self, k: usize) -> Self {
         if k == 1 || self.shape().is_empty() {
             return self.clone();
         }

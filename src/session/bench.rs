@@ -4,7 +4,7 @@ use super::sheet::{NamedShapes, Shapes};
 use super::snapshot::{Load, Opinion, Scored};
 use crate::compare::{self, Chosen, CompareError, Comparison, softmax};
 use crate::dataset::{DatasetError, Feed, ImageSet};
-use crate::model::{Model, harmless};
+use crate::model::harmless;
 use crate::repair::{Checkpoints, Job};
 use crate::run::{Network, RunOptions, Runner, Runtime, Value, Watch};
 use std::path::{Path, PathBuf};
@@ -69,8 +69,7 @@ pub struct Compared {
 
 /// Reads a model and makes it ready to run.
 pub fn load(path: &Path, max_mem: u64) -> Result<Arc<Network>, String> {
-    let model = Model::open(path).map_err(|e| e.to_string())?;
-    Network::limited(&model, max_mem).map(Arc::new).map_err(|e| e.to_string())
+    Network::open(path, max_mem).map(Arc::new).map_err(|e| e.to_string())
 }
 
 /// What is said of a model that was read.

@@ -80,7 +80,10 @@ fn record(network: &Network, inputs: &[Value], wanted: &HashSet<ValueId>) -> Res
     }
     let mut failure = None;
     network.forward(inputs, |id, made| match made {
-        Ok(made) => out.extend(network.op(id).made().zip(made).filter(|(v, _)| wanted.contains(v)).map(|(v, x)| (v, x.clone()))),
+        Ok(made) => {
+            let made = network.op(id).made().zip(made).filter(|(v, _)| wanted.contains(v));
+            out.extend(made.map(|(v, x)| (v, network.numbers(v, x).into_owned())));
+        }
         Err(why) => drop(failure.get_or_insert(why.to_string())),
     });
     match failure {

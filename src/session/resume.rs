@@ -92,7 +92,7 @@ impl Core {
 fn read(job: &Job, path: &Path) -> Result<Resumed, String> {
     let resumed = Log::resume(path).map_err(|e| e.to_string())?;
     let (log, cut_off) = (resumed.log, resumed.cut_off);
-    let digest = crate::audit::ModelDigest::of(path, &job.original).map_err(|e| e.to_string())?;
+    let digest = crate::audit::ModelDigest::of(path, job.target.came()).map_err(|e| e.to_string())?;
     if let Some(how) = log.state().opened.target.differs(&digest) {
         return Err(format!("the log is about another target: {how}"));
     }

@@ -154,7 +154,7 @@ impl Scene {
 
     /// The output shape of an op with other attributes, on the values it reads. `None` when that does not run.
     pub fn shape_as(&self, id: OpId, node: &NodeProto) -> Option<Vec<usize>> {
-        let kernel = Kernel::new(node, self.model().opset(node.domain_name()));
+        let kernel = Kernel::new(node, self.opset());
         let made = self.network.eval_as(id, &kernel, |v| self.values.get(&v)).ok()?;
         Some(made.first()?.shape().to_vec())
     }

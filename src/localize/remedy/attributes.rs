@@ -1,6 +1,6 @@
 //! Attributes: what the source's operator of the same type has, one at a time and then together.
 
-use super::constants::wanted_constants;
+use super::constants::{number, wanted_constants};
 use super::normalisation::groups;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
@@ -65,7 +65,7 @@ fn default(op: &str, attribute: &str, like: &AttributeProto) -> AttributeProto {
 /// An attribute's value as people read it.
 pub(super) fn show(a: &AttributeProto) -> String {
     match a.r#type() {
-        AttributeType::Float => format!("{}", a.f()),
+        AttributeType::Float => number(a.f()),
         AttributeType::Int => a.i().to_string(),
         AttributeType::Ints => format!("{:?}", a.ints),
         AttributeType::Floats => format!("{:?}", a.floats),

@@ -69,10 +69,16 @@ pub(super) fn show(v: &Value) -> String {
     let x = v.to_f32();
     match x.len() {
         0 => "nothing".into(),
-        1 => format!("{}", x[0]),
+        1 => number(x[0]),
         2..=8 => format!("{x:?}"),
         n => format!("{n} values"),
     }
+}
+
+/// A number, with an exponent where it would be a row of noughts.
+pub(super) fn number(x: f32) -> String {
+    let size = x.abs();
+    if x == 0.0 || !x.is_finite() || (1e-6..1e9).contains(&size) { format!("{x}") } else { format!("{x:e}") }
 }
 
 /// Few constants of nodes without weights: Clip's bounds, factors of elementwise nodes, Pad's amounts, Pow's exponent.

@@ -21,6 +21,7 @@ pub(super) fn rewired(bench: &Bench<'_>) -> Vec<Remedy> {
     }
     for t in &bench.ops {
         out.extend(by_source(bench, *t));
+        out.extend(from_unread(bench, *t));
         out.extend(exchanged(bench, *t));
         out.extend(reordered(bench, *t));
     }
@@ -81,6 +82,26 @@ fn by_source(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
                     }
                 }
             }
+        }
+    }
+    out
+}
+
+/// An input from what is made above and read by nobody, where it has the same shape: nodes are not there for nothing.
+fn from_unread(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    const MOST: usize = 8;
+    let target = bench.target();
+    let op = target.op(t);
+    let shape = |v: ValueId| bench.a.fed(v).and_then(|x| x.first()).map(|x| x.shape().to_vec());
+    let unread = |v: &ValueId| bench.a.is_live(*v) && target.consumers(*v).is_empty() && !target.outputs().contains(v);
+    let unread: Vec<ValueId> = (0..t.0).rev().flat_map(|i| target.op(OpId(i)).made()).filter(unread).take(MOST).collect();
+    let mut out = Vec::new();
+    for (slot, from) in op.inputs.iter().enumerate().filter_map(|(slot, v)| Some((slot, (*v)?))).filter(|(_, v)| op.data.contains(v)) {
+        for to in unread.iter().filter(|to| shape(**to).is_some() && shape(**to) == shape(from)) {
+            let Some(mut remedy) = rewire_slot(bench, t, slot, *to) else { continue };
+            remedy.words =
+                format!("input {slot} of {} reads '{}', while nothing reads '{}'", op.op_type(), bench.name(from), bench.name(*to));
+            out.push(remedy);
         }
     }
     out
@@ -220,6 +241,7 @@ pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
         }
     }
     out.extend(bench.ops.iter().flat_map(|t| inner(bench, *t)));
+    out.extend(super::elementwise::missing(bench));
     dedup(out)
 }
 

@@ -19,6 +19,7 @@ mod subgraph;
 mod types;
 mod weights;
 
+use super::quantised::Ranges;
 use super::trial::{Check, error_after};
 use super::{Category, Kind};
 use crate::align::Alignment;
@@ -28,6 +29,7 @@ use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
 pub(super) use attributes::effective_pads;
+pub(super) use quantised::{agreement, contradicts};
 pub(super) use subgraph::source_subgraph;
 
 /// An edit that may mend a suspect.
@@ -49,6 +51,8 @@ pub struct Remedy {
     pub(super) checks: Option<Vec<Check>>,
     /// The target's recipe as it should be, where that is what is wrong.
     pub recipe: Option<crate::dataset::Recipe>,
+    /// What it mends contradicts itself within the target, whatever the source has.
+    pub(super) contradiction: bool,
     /// Exact and local; `false` for the last resort and for raised precision.
     pub safe: bool,
     /// The words for a single node, where the change is made in several.
@@ -66,6 +70,7 @@ impl Remedy {
             equivalents: Vec::new(),
             checks: None,
             recipe: None,
+            contradiction: false,
             safe: true,
             rule: None,
         }
@@ -113,6 +118,8 @@ pub(super) struct Bench<'a> {
     pub checks: Vec<Check>,
     /// What checked values should be, where that is another thing than their pair says.
     pub wanted: HashMap<ValueId, Vec<Value>>,
+    /// Ranges of quantised values over more images than those that were aligned.
+    pub ranges: &'a Ranges,
     /// First output of a node that the specification forbids as it is: an edit that leaves it so mends nothing.
     pub forbidden: Option<String>,
     /// Error at which it is right.
@@ -326,6 +333,7 @@ type Family = fn(&Bench<'_>) -> Vec<Remedy>;
 
 /// The families, the smallest edits first.
 const FAMILIES: &[Family] = &[
+    agreement,
     types::types,
     shape::axes,
     attributes::attributes,

@@ -117,8 +117,12 @@ pub(in crate::localize) fn source_subgraph(bench: &Bench<'_>) -> Option<Remedy> 
     }
     let makers = bench.checks.iter().filter_map(|(_, v)| target.producer(*v)).map(|id| target.op(id).node);
     edits.extend(unread(target.model(), makers.collect(), &usable_names));
-    let kind = difference(bench, &needed);
+    let kind = if needed.is_empty() { Kind::CgExtra } else { difference(bench, &needed) };
     let words = match kind {
+        Kind::CgExtra if needed.is_empty() => {
+            let names: Vec<&str> = bench.ops.iter().map(|t| target.op(*t).op_type()).collect();
+            format!("{} too many: the source has no such nodes here", names.join(", "))
+        }
         Kind::WbPrecision => format!("{}: {} nodes compute as in the source, between casts", beyond_half(bench, &needed), needed.len()),
         _ => format!("the source's sub-graph of {} nodes in the place of this region", needed.len()),
     };

@@ -225,7 +225,8 @@ impl<'a> Part<'a> {
         let reference = Reference::new(&job.source, std::slice::from_ref(&theirs)).map_err(|e| none(e.to_string()))?;
         let laid = |v: ValueId| {
             let pair = self.pairs.get(&v)?;
-            pair.layout.apply(reference.values(pair.source)?.first()?)
+            let value = pair.layout.apply(reference.values(pair.source)?.first()?)?;
+            Some(job.target.coded(v, &value).into_owned())
         };
         let mut inputs = Vec::new();
         let open = read_from_outside(&job.target, &self.ops);
