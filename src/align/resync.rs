@@ -3,11 +3,11 @@
 //! A guess is believed when it makes something further on equal: a node that tells right from wrong inputs, whose output was not
 //! paired before and descends from the guessed value.
 
-use super::PairKind;
 use super::layout::{Layout, candidates};
 use super::numbers::worst_error;
 use super::reference::{moves, weights_of};
 use super::walk::{Dirty, Match, Walk};
+use super::{PairKind, Precision};
 use crate::model::ValueId;
 use crate::run::{OpId, Value};
 use std::collections::HashMap;
@@ -18,16 +18,25 @@ const DEPTH: usize = 16;
 const REACH: usize = 60;
 /// Rounds.
 const ROUNDS: usize = 64;
+/// By what part of the largest error a value is off that is worth another look where rounding is coarse.
+const THIN: f32 = 3.0;
 
 impl Walk<'_> {
     /// Pairs values behind faults until everything is explained or nothing helps.
     pub fn resynchronise(&mut self) {
         for _ in 0..ROUNDS {
             let dirty = self.dirty();
-            if dirty.ops.is_empty() {
-                return;
+            if dirty.ops.is_empty() || !self.resynchronise_once(&dirty) && !self.near_values(&dirty) && !self.pair_outputs(&dirty) {
+                break;
             }
-            if !self.resynchronise_once(&dirty) && !self.near_values(&dirty) && !self.pair_outputs(&dirty) {
+        }
+        if self.tau <= Precision::Half.tau() {
+            return;
+        }
+        // A fault in a branch can thin out into what rounding makes, and leave a long way unexplained that ends in a pair.
+        for _ in 0..ROUNDS {
+            let dirty = self.dirty_beyond(self.tau / THIN);
+            if dirty.ops.is_empty() || !self.resynchronise_once(&dirty) {
                 return;
             }
         }

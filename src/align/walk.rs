@@ -6,7 +6,7 @@ use super::reference::{Reference, is_rounded, moves};
 use super::rivals::rounds;
 use super::{Hints, PairKind, Precision};
 use crate::model::ValueId;
-use crate::run::{Network, OpId, RunError, Value};
+use crate::run::{Network, Op, OpId, RunError, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// How many times as far off as the nearest a value may be, and still be told from it by structure.
@@ -99,7 +99,13 @@ impl<'a> Walk<'a> {
             }
         }
         for op in target.ops() {
-            if !matches!(op.op_type(), "Shape" | "Size") && op.data.iter().any(|v| walk.live.contains(v)) {
+            let depends = match op.op_type() {
+                "Shape" | "Size" => false,
+                // Of the second input it takes the type alone.
+                "CastLike" => op.inputs.first().copied().flatten().is_some_and(|v| walk.live.contains(&v)),
+                _ => op.data.iter().any(|v| walk.live.contains(v)),
+            };
+            if depends {
                 walk.live.extend(op.made());
             }
         }
@@ -198,6 +204,7 @@ impl<'a> Walk<'a> {
             return;
         }
         let found = self.find(&values, Some(id), Some(v), self.images);
+        tracing::trace!(target = name, ?found, "settled");
         // Where nothing is rounded, what is only near is another value.
         let off = found.as_ref().is_some_and(|m| m.error > EXACT) && self.is_exact(id, EXACT_HOPS);
         match found {
@@ -359,11 +366,14 @@ impl<'a> Walk<'a> {
             (error <= self.tau).then_some((s, layout, error))
         });
         let candidates: Vec<(ValueId, Layout, f32)> = candidates.collect();
+        let biased = self.tau > Precision::Float.tau() && by.is_some_and(|id| has_bias(self.target, id));
+        let all: Vec<ValueId> = candidates.iter().map(|(s, ..)| *s).collect();
         let least = candidates.iter().map(|(.., error)| *error).fold(f32::INFINITY, f32::min);
         let mut best: Option<(_, Match)> = None;
         for (s, layout, error) in candidates {
             // Where rounding is coarse, a value before its bias is within the tolerance of the one behind it.
             let far = self.tau > Precision::Float.tau() && error > self.tau / FAR && error > least * FAR;
+            let far = far || (biased && candidates_behind(self.source, s, &all));
             let moving = rounds || op.is_some_and(|op| moves(op.op_type()));
             let mut structure = 0;
             if let (Some(p), Some(op)) = (self.source.producer(s), op) {
@@ -382,14 +392,20 @@ impl<'a> Walk<'a> {
 
     /// Values that nothing explains yet, with the ops that make them, in order: not paired, and a graph output or read by such an op.
     pub fn dirty(&self) -> Dirty {
+        self.dirty_beyond(f32::INFINITY)
+    }
+
+    /// The same with values that are off by more than this counted as not explained: where rounding is coarse, a fault can thin out into it.
+    pub fn dirty_beyond(&self, limit: f32) -> Dirty {
+        let weak = |v: &ValueId| self.pairs.get(v).is_some_and(|k| k.kind == PairKind::Equal && k.error > limit);
         let outputs: HashSet<ValueId> = self.target.outputs().iter().copied().collect();
         let mut dirty = Dirty::default();
         for id in self.target.op_ids().rev() {
             for v in self.target.op(id).made() {
-                if self.pairs.contains_key(&v) || !self.live.contains(&v) {
+                if (self.pairs.contains_key(&v) && !weak(&v)) || !self.live.contains(&v) {
                     continue;
                 }
-                if outputs.contains(&v) || self.target.consumers(v).iter().any(|c| dirty.ops.contains(c)) {
+                if weak(&v) || outputs.contains(&v) || self.target.consumers(v).iter().any(|c| dirty.ops.contains(c)) {
                     dirty.values.insert(v);
                     dirty.ops.insert(id);
                 }
@@ -542,10 +558,33 @@ fn exact(target: &Network, tau: f32) -> HashSet<OpId> {
             let nodes = target.origin(*v).into_iter().flat_map(|o| &o.nodes);
             nodes.into_iter().any(|n| target.model().node(*n).op_type().contains("uantizeLinear"))
         };
-        let quantised = Precision::quantises(op.op_type()) || rounds(op.op_type());
+        let coded = op.data.iter().copied().chain(op.made()).any(|v| target.code(v).is_some());
+        let quantised = coded || Precision::quantises(op.op_type()) || rounds(op.op_type());
         !quantised && op.inputs.iter().flatten().all(|v| few(v) && !from_steps(v))
     };
     target.op_ids().filter(plain).collect()
+}
+
+/// Whether an op adds a bias of its own.
+fn has_bias(target: &Network, id: OpId) -> bool {
+    let op = target.op(id);
+    let slot = match op.op_type() {
+        "Conv" | "ConvTranspose" | "Gemm" | "FusedConv" | "FusedGemm" => 2,
+        "QLinearConv" => 8,
+        "QGemm" => 6,
+        _ => return false,
+    };
+    let bias = op.inputs.get(slot).copied().flatten().and_then(|v| target.constant(v));
+    bias.is_some_and(|b| b.to_f32().iter().any(|x| *x != 0.0))
+}
+
+/// Whether one of some source values is another one with a constant added.
+fn candidates_behind(source: &Reference<'_>, s: ValueId, all: &[ValueId]) -> bool {
+    if source.virtual_of(s).is_some() {
+        return false;
+    }
+    let adds = source.network.consumers(s).iter().map(|c| source.network.op(*c)).filter(|op| op.op_type() == "Add" && op.data.len() == 1);
+    adds.flat_map(Op::made).any(|v| all.contains(&v))
 }
 
 /// An error as a share of the tolerance, in steps that mean something.

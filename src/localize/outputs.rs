@@ -108,7 +108,7 @@ pub(super) fn incomparable(subject: &Subject<'_>, a: &Alignment<'_>) -> Option<S
     let t = *a.target().outputs().get(subject.outputs.1)?;
     let s = *a.source().network.outputs().get(subject.outputs.0)?;
     let words = format!(
-        "{flips} of {of} labels differ though every layer computes what the source computes: '{}' is not counted like the source's '{}'          (other classes, or another number for the first one), or is another output",
+        "{flips} of {of} labels differ though every layer computes what the source computes: '{}' is not counted like the source's '{}', or is another output",
         a.target().model().index().name(t),
         a.source().name(s)
     );

@@ -210,6 +210,11 @@ impl Step {
     /// Whether these parameters lose no more than so many times what those measured on this range would.
     fn fits(&self, (low, high): (f32, f32), times: f32) -> bool {
         let scale = (high - low) / (self.top - self.bottom);
+        // Probabilities are given all of 0 to 1, whatever they come to.
+        let unit = [1.0 / 256.0, 1.0 / 255.0].iter().any(|u| (self.scale - u).abs() < 1e-6);
+        if unit && self.zero == self.bottom && low >= 0.0 && high <= 1.0 {
+            return true;
+        }
         if scale.is_nan() || scale <= 0.0 || self.scale.is_nan() || self.scale <= 0.0 {
             return false;
         }
@@ -234,6 +239,14 @@ mod tests {
     fn step(scale: f32, zero: f32) -> Step {
         let values = vec![Value::from_f32(&[100], (0..100).map(|i| (i as f32 - 50.0) * 0.013).collect())];
         Step { scale, zero, bottom: 0.0, top: 255.0, values, output: ValueId(0) }
+    }
+
+    #[test]
+    fn probabilities_have_the_steps_of_all_probabilities() {
+        let few = vec![Value::from_f32(&[3], vec![0.001, 0.002, 0.005])];
+        let step = |scale| Step { scale, zero: 0.0, bottom: 0.0, top: 255.0, values: few.clone(), output: ValueId(0) };
+        assert!(step(1.0 / 256.0).fits((0.0, 0.005), WRONG));
+        assert!(!step(2.0 / 256.0).fits((0.0, 0.005), WRONG));
     }
 
     /// Values within ±0.65 where other images reach ±16: a coarse step that is right, and parameters that are not.

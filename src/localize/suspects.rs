@@ -241,7 +241,6 @@ pub(super) fn suspect(
     let mut kind = best.map(|f| f.remedy.kind);
     let mut also = Vec::new();
     if let Some(k @ (Kind::LhAct | Kind::TsAxis | Kind::WbValues | Kind::WbBias)) = kind
-        && region.source.is_empty()
         && ops.iter().all(|id| prepares(a, *id))
     {
         kind = Some(Kind::PpBaked);
@@ -301,7 +300,7 @@ pub(crate) fn figure(error: f32) -> String {
     }
 }
 
-/// Whether an op stands between the graph's input and its first layer with weights: what a recipe does where it is not built in.
+/// Whether an op stands between the graph's input and its first layer with weights, where a recipe that is built into the graph does its work.
 fn prepares(a: &Alignment<'_>, id: OpId) -> bool {
     const MOST: usize = 12;
     let target = a.target();
@@ -310,7 +309,8 @@ fn prepares(a: &Alignment<'_>, id: OpId) -> bool {
     while let Some(id) = open.pop() {
         seen += 1;
         let op = target.op(id);
-        if seen > MOST || matches!(op.op_type(), "Conv" | "ConvTranspose" | "MatMul" | "Gemm" | "FusedConv") {
+        let weighs = |v: &ValueId| target.constant(*v).is_some_and(|c| c.len() >= 16 && c.shape().len() > 1);
+        if seen > MOST || op.inputs.iter().flatten().any(weighs) {
             return false;
         }
         open.extend(op.data.iter().filter_map(|v| target.producer(*v)));

@@ -506,8 +506,12 @@ fn weight_scale(bench: &Bench<'_>, t: OpId, folded: ValueId) -> Option<Vec<Remed
             continue;
         };
         let Some(w) = mine.own_order(&w) else { continue };
-        let w = w.to_f32();
+        let mut w = w.to_f32().into_owned();
         let len = q.len() / channels;
+        // What the target has folded in.
+        if source.affine.a.len() == channels && mine.tail.is_empty() {
+            w.iter_mut().enumerate().for_each(|(i, x)| *x *= source.affine.a[i / len.max(1)]);
+        }
         // w = scale · (q - zero): a line through the points (q, w) of each channel.
         let fitted: Vec<(f32, f32)> = (0..channels).map(|c| line(&q[c * len..(c + 1) * len], &w[c * len..(c + 1) * len])).collect();
         out.extend(zero_point(bench, t, folded, node, &scale, &fitted));
