@@ -159,6 +159,34 @@ fn a_rejection_with_a_note_and_an_undo_are_in_the_log() {
 }
 
 #[test]
+fn a_rejection_stands_when_faults_are_looked_for_again() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let id = snap.proposals[0].id;
+    session.engine.send(Command::Reject(id, "not yet".into()));
+    session.until("rejected", |s| s.proposals[0].standing == Standing::Rejected("not yet".into()));
+    session.engine.send(Command::Localize);
+    session.until("looking", |s| s.work.is_some());
+    let snap = session.settled();
+    let again = snap.proposals.iter().find(|p| p.id == id).expect("it is proposed again");
+    assert_eq!(again.standing, Standing::Rejected("not yet".into()));
+    assert!(snap.proposals.iter().all(|p| p.id == id || p.title != again.title), "it is there twice: {:?}", snap.proposals);
+}
+
+#[test]
+fn an_attribute_that_the_operator_does_not_have_is_refused() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let sheet = snap.sheet.clone().expect("a sheet");
+    let row = sheet.rows.iter().position(|r| r.target.as_ref().is_some_and(|c| c.ops.len() == 1)).expect("a row of one node");
+    session.engine.send(Command::Write { row, text: "foo = 1".into() });
+    let snap = session.until("refused", |s| s.error.is_some());
+    assert!(snap.error.as_ref().is_some_and(|e| e.contains("no attribute 'foo'")), "{:?}", snap.error);
+}
+
+#[test]
 fn a_rejection_that_is_taken_back_is_no_skip_in_the_log() {
     let (_folder, case) = copy("1-");
     let mut session = Session::open(&case);

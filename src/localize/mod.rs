@@ -121,6 +121,8 @@ pub struct Subject<'a> {
     pub flipped: Vec<usize>,
     /// Images whose labels agree.
     pub agreeing: Vec<usize>,
+    /// Whether there are labels of the target: one that does not run has none, and all images count as flipped.
+    pub compared: bool,
     /// Why the target cannot be loaded or run at all, when that is known.
     pub unloadable: Option<String>,
     /// Nodes of the target that a checker refuses, with the reason.

@@ -102,7 +102,7 @@ fn misplaced(a: &Alignment<'_>, places: &[(usize, ValueId)], diagnose: bool) -> 
 /// Every layer computes what the source computes, and yet far more labels differ than rounding could turn: what is compared is not the same.
 pub(super) fn incomparable(subject: &Subject<'_>, a: &Alignment<'_>) -> Option<Suspect> {
     let (flips, of) = (subject.flipped.len(), subject.flipped.len() + subject.agreeing.len());
-    if flips * 4 <= of {
+    if !subject.compared || flips * 4 <= of {
         return None;
     }
     let t = *a.target().outputs().get(subject.outputs.1)?;

@@ -334,6 +334,7 @@ impl Job {
             target_feed: &self.target_feed,
             agreeing: (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).collect(),
             flipped: flips.iter().copied().filter(|i| self.usable(*i)).collect(),
+            compared: self.target_labels.failure.is_none(),
             unloadable: self.target_labels.failure.clone(),
             refused: refused(self.target.model()).into_iter().filter_map(|(node, why)| Some((node?, why))).collect(),
             outputs: (self.comparison.source.slot, self.comparison.target.slot),

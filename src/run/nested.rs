@@ -41,9 +41,9 @@ pub(super) fn opened(node: &NodeProto) -> NodeProto {
 #[derive(Debug)]
 pub(super) enum Nested {
     /// A Loop.
-    Loop(Loop),
+    Loop(Box<Loop>),
     /// An If: what it does where its condition holds, and where it does not.
-    If { holds: Network, fails: Network },
+    If(Box<[Network; 2]>),
 }
 
 impl Nested {
@@ -53,10 +53,10 @@ impl Nested {
     /// When one is missing, or cannot be read.
     pub fn new(node: &NodeProto, opset: i64, limit: u64) -> Result<Self, RunError> {
         if node.op_type() == "Loop" {
-            return Loop::new(node, opset, limit).map(Self::Loop);
+            return Loop::new(node, opset, limit).map(|body| Self::Loop(Box::new(body)));
         }
         let branch = |name| graph(node, name, opset, limit).map(|(network, _)| network);
-        Ok(Self::If { holds: branch("then_branch")?, fails: branch("else_branch")? })
+        Ok(Self::If(Box::new([branch("then_branch")?, branch("else_branch")?])))
     }
 
     /// Runs it. The result has one entry for each output that the node names.
@@ -66,12 +66,13 @@ impl Nested {
     pub fn run(&self, node: &NodeProto, inputs: &[Input<'_>]) -> Result<Vec<Value>, RunError> {
         match self {
             Self::Loop(body) => body.run(node, inputs),
-            Self::If { holds, fails } => {
+            Self::If(branches) => {
                 let mut given = inputs.iter().map(|i| match i {
                     Input::Constant(v) | Input::Data(v) => Ok((*v).clone()),
                     Input::Missing => Err(RunError::new("an input of an If is missing")),
                 });
                 let condition = given.next().ok_or_else(|| RunError::new("an If without a condition"))??;
+                let [holds, fails] = &**branches;
                 let branch = if condition.to_i64().first().is_some_and(|c| *c != 0) { holds } else { fails };
                 let made = outputs(branch, &given.collect::<Result<Vec<_>, _>>()?)?;
                 Ok(made.into_iter().zip(&node.output).filter(|(_, name)| !name.is_empty()).map(|(v, _)| v).collect())

@@ -7,7 +7,7 @@ use crate::align::relative_error;
 use crate::localize::Kind;
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
-use crate::model::{Edit, NodeExt, attribute_names};
+use crate::model::{Edit, NodeExt, attribute_names, first_version};
 use crate::repair::{Job, Proposal};
 use crate::run::{Network, OpId};
 
@@ -39,14 +39,17 @@ pub fn changed(proposal: &Proposal, text: &str) -> Result<Proposal, String> {
 }
 
 /// What can be written for the row's target node, as `name = value` with what it has, or `name = ` where it has none.
-pub fn attributes(sheet: &Sheet, row: usize) -> Vec<String> {
+///
+/// # Errors
+/// In words, when the row has not one node in the target.
+pub fn attributes(sheet: &Sheet, row: usize) -> Result<Vec<String>, String> {
     let cell = sheet.rows.get(row).and_then(|r| r.target.as_ref());
-    let Ok((network, id)) = only(&sheet.target, cell.map(|c| &c.ops[..]), "target") else { return Vec::new() };
+    let (network, id) = only(&sheet.target, cell.map(|c| &c.ops[..]), "target")?;
     let (model, node) = (network.model(), network.model().node(network.op(id).node));
     let domain = node.domain_name();
-    attribute_names(domain, node.op_type(), model.opset(domain))
+    Ok(attribute_names(domain, node.op_type(), model.opset(domain))
         .map(|name| format!("{name} = {}", node.attr(name).map(words::attribute).unwrap_or_default()))
-        .collect()
+        .collect())
 }
 
 /// Whether a text is a value of the same type as the one that is there now.
@@ -88,6 +91,14 @@ pub fn written(job: &Job, sheet: &Sheet, row: &Row, suspect: usize, text: &str) 
     let now = job.target.model().node_by_output(&key).map(|n| job.target.model().node(n)).ok_or("the node is no longer there")?;
     let theirs = row.source.as_ref().and_then(|c| c.ops.first()).and_then(|op| Some(sheet.source.as_ref()?.op(*op).proto()));
     let like = now.attr(name).or_else(|| theirs.and_then(|n| n.attr(name)));
+    if let Some(version) = first_version(now.domain_name(), now.op_type(), job.target.model().opset(now.domain_name())) {
+        let mut known = attribute_names(now.domain_name(), now.op_type(), version).peekable();
+        if !known.any(|n| n == name) {
+            let all: Vec<&str> = attribute_names(now.domain_name(), now.op_type(), version).collect();
+            let has = if all.is_empty() { "none: what it is given are inputs".into() } else { all.join(", ") };
+            return Err(format!("{} of version {version} has no attribute '{name}'; it has {has}", now.op_type()));
+        }
+    }
     let attribute = parse(name, value, like)?;
     let words = format!("{name} of {} set to {} by hand", now.op_type(), words::attribute(&attribute));
     Ok(Proposal {
@@ -167,7 +178,7 @@ fn only<'a>(network: &'a Option<std::sync::Arc<Network>>, ops: Option<&[OpId]>, 
     match (network, ops) {
         (Some(network), Some([one])) => Ok((network, *one)),
         (_, None | Some([])) => Err(format!("there is no node of the {side} in this row")),
-        _ => Err(format!("there are several nodes of the {side} in this row")),
+        (_, Some(ops)) => Err(format!("{} nodes of the {side} are in this row: one alone can be edited", ops.len())),
     }
 }
 

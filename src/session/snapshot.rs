@@ -48,6 +48,14 @@ pub enum Load {
     Failed(String),
 }
 
+impl Snapshot {
+    /// The side whose model cannot be read, with the reason.
+    pub fn unreadable(&self) -> Option<(&'static str, &str)> {
+        let sides = [("source", &self.source), ("target", &self.target)];
+        sides.into_iter().find_map(|(side, load)| if let Load::Failed(why) = load { Some((side, why.as_str())) } else { None })
+    }
+}
+
 /// The case that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CaseInfo {

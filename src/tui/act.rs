@@ -147,7 +147,10 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             if let Some(row) = state.graph.row() {
                 // What differs most likely is what one wants to change.
                 let facts = state.snapshot.detail.as_ref().filter(|d| d.row == row).map_or(&[][..], |d| &d.facts);
-                let all = state.snapshot.sheet.as_ref().map(|s| attributes(s, row)).unwrap_or_default();
+                let all = match state.snapshot.sheet.as_ref().map_or_else(|| Ok(Vec::new()), |s| attributes(s, row)) {
+                    Ok(all) => all,
+                    Err(why) => return state.say(why, Tone::Warning),
+                };
                 // The graphs are those that were looked at; the details are about the target as it is.
                 let written = |name: &str| facts.iter().find(|f| f.name == name && !f.target.is_empty() && f.target != "–");
                 let now = |line: String| match line.split_once(" = ").and_then(|(name, _)| written(name)) {

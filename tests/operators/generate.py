@@ -711,8 +711,16 @@ def build(op, opset, inputs, outs, domain, attrs):
     return model, feeds, [o for o in outputs if o]
 
 
+def probabilities():
+    """Softmax in integers over more than two axes; what is added behind leaves the numbers of the others as they are."""
+    steps = [K(np.float32(0.05)), K(np.uint8(120)), K(np.float32(1 / 256)), K(np.uint8(0))]
+    codes = lambda *shape: r(*shape, lo=0, hi=255, dtype=np.uint8)  # noqa: E731
+    for tag, shape, axis in (("rank-3", (1, 4, 6), -1), ("rank-3-middle", (1, 4, 6), 1), ("rank-5", (1, 2, 5, 1, 1), 1)):
+        case("QLinearSoftmax", 1, [codes(*shape), *steps], tag=tag, opset_=13, axis=axis, domain=MS)
+
+
 def main():
-    for make in (convolutions, pools, resizes, normalisations, activations, arithmetic, reductions, shapes, products, quantised, contributed, graphs, recurrent):
+    for make in (convolutions, pools, resizes, normalisations, activations, arithmetic, reductions, shapes, products, quantised, contributed, graphs, recurrent, probabilities):
         make()
     records, skipped, seen = [], [], set()
     for name, op, opset, inputs, outs, domain, attrs in CASES:

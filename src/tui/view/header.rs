@@ -55,6 +55,9 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
 fn flips(state: &State, wide: bool) -> Vec<Span<'static>> {
     let theme = &state.theme;
     let images = &state.snapshot.images;
+    if let Some((side, _)) = state.snapshot.unreadable() {
+        return vec![Span::styled(format!("{side} cannot be read"), theme.style(Role::Bad))];
+    }
     if state.snapshot.does_not_run.is_some() {
         return vec![Span::styled("target does not run", theme.style(Role::Bad))];
     }

@@ -72,16 +72,32 @@ pub fn content(state: &State, columns: usize) -> Vec<Line<'static>> {
             out.extend(command(state, spec, columns, true));
         }
     }
-    out.push(Line::raw(""));
-    out.push(Line::styled("Mouse", theme.style(Role::Accent)));
+    let mut part = |name: &'static str, entries: &[(&'static str, &str)], role: Role| {
+        out.push(Line::raw(""));
+        out.push(Line::styled(name, theme.style(Role::Accent)));
+        for (what, does) in entries {
+            out.extend(entry(vec![Span::styled(text::fill(what, 14), theme.style(role))], does, columns, state));
+        }
+    };
+    let words = [
+        ("WB-BIAS, …", "what kind of fault it is: 'fixcon explain WB-BIAS' tells more, 'fixcon explain' lists all"),
+        (
+            "safe",
+            "the edit is local and exact: it puts right what was found to be wrong. What it does to labels stands beside it, and is not promised",
+        ),
+        ("last resort", "the edit takes over the source's own nodes, which are right by themselves and tell nothing of the fault"),
+        ("floor", "the isolated error that rounding alone makes; suspicion begins above it, at the threshold"),
+        ("accumulated", "the error in a plain run, with all that was wrong above"),
+        ("held back", "images that nothing is chosen by: they only verify, at the end"),
+        ("lead, margin", "how far the first score is ahead of the second"),
+    ];
+    part("Words", &words, Role::Text);
     let mouse = [
         ("click", "selects a row or a pane, opens the selected row, does what a key on the bottom line does"),
         ("wheel", "scrolls; over the image, goes to the next one"),
         ("drag", "moves the border between two panes"),
     ];
-    for (what, does) in mouse {
-        out.extend(entry(vec![Span::styled(text::fill(what, 14), theme.style(Role::Key))], does, columns, state));
-    }
+    part("Mouse", &mouse, Role::Key);
     out
 }
 

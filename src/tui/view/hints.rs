@@ -43,6 +43,9 @@ pub fn next(state: &State) -> String {
             format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo))
         }
         Some(_) => format!("{} takes the decision back.", key(Action::Undo)),
+        None if snap.unreadable().is_some() => {
+            format!("Put the file or its name in the case right; {} leaves, {} explains everything.", key(Action::Quit), key(Action::Help))
+        }
         None if super::clean::reason(state).is_some() => {
             format!("No fault: arithmetic alone makes labels differ. {} goes to what loses most.", key(Action::Worst))
         }

@@ -27,7 +27,9 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
         inner = Rect::new(inner.x, inner.y + 1, inner.width, inner.height.saturating_sub(1));
     }
     let Some(flip) = state.flip() else {
-        let text = if state.snapshot.does_not_run.is_some() {
+        let text = if state.snapshot.unreadable().is_some() {
+            "a model cannot be read: there is nothing to compare"
+        } else if state.snapshot.does_not_run.is_some() {
             "the target does not run: there is no label to compare"
         } else if images.done == 0 {
             "images are compared as soon as both models are loaded"

@@ -18,8 +18,10 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
     let cursor = line(state, area, 0, ": ", input, buffer);
     let (found, _) = palette(input.value());
     let at = at.min(found.len().saturating_sub(1));
-    // Two lines at the bottom for what the selected one does, in full.
-    let rows = (area.height as usize).saturating_sub(5);
+    // Two lines at the bottom for what the selected one does, in full, where there is room.
+    let room = area.height as usize;
+    let told = room > 8;
+    let rows = room.saturating_sub(if told { 5 } else { 2 });
     let top = (at + 1).saturating_sub(rows);
     for (y, action) in found.iter().enumerate().skip(top).take(rows) {
         let spec = action.spec();
@@ -39,7 +41,7 @@ pub fn draw(state: &State, input: &Input, at: usize, buffer: &mut Buffer) -> Opt
         put(buffer, area, 34, line, &why, theme.style(Role::Dim));
         if y == at {
             let said = text::wrap(&format!("{why}  [{}]", spec.id), area.width as usize);
-            for (i, part) in said.iter().take(2).enumerate() {
+            for (i, part) in said.iter().take(if told { 2 } else { 0 }).enumerate() {
                 put(buffer, area, 0, 3 + rows + i, part, theme.style(Role::Accent));
             }
             select(buffer, area, line, theme);

@@ -2,7 +2,7 @@
 
 use super::{flow, measured, open_frame, pane_lines, title, wrapped};
 use crate::localize::{Category, Outcome, Suspect};
-use crate::session::{DiffLine, Load, Proposal, Snapshot, Standing};
+use crate::session::{DiffLine, Proposal, Snapshot, Standing};
 use crate::tui::layout::Panes;
 use crate::tui::state::{Pane, State};
 use crate::tui::text;
@@ -199,14 +199,14 @@ fn nothing(state: &State, columns: usize) -> Vec<Line<'static>> {
         Some(findings) if findings.outcome == Outcome::Clean => out.extend(super::clean::lines(state, columns)),
         Some(_) => out.push(Line::raw("No suspect.")),
         None => {
-            let failed =
-                [&snap.source, &snap.target].into_iter().find_map(|l| if let Load::Failed(why) = l { Some(why.clone()) } else { None });
-            let text = match (&snap.work, failed.or_else(|| snap.does_not_run.clone())) {
-                (Some(work), _) => format!("{} …", work.name),
-                (None, Some(why)) => why,
-                (None, None) => "Faults were not looked for yet.".into(),
+            let unreadable = snap.unreadable().map(|(side, why)| format!("The {side} cannot be read: {why}"));
+            let (text, role) = match (&snap.work, unreadable, &snap.does_not_run) {
+                (Some(work), ..) => (format!("{} …", work.name), Role::Dim),
+                (None, Some(why), _) => (why, Role::Bad),
+                (None, None, Some(why)) => (why.clone(), Role::Dim),
+                (None, None, None) => ("Faults were not looked for yet.".into(), Role::Dim),
             };
-            out.extend(wrapped(&text, columns, theme.style(Role::Dim)));
+            out.extend(wrapped(&text, columns, theme.style(role)));
         }
     }
     // What a coarse arithmetic loses was just told.

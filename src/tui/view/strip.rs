@@ -35,13 +35,19 @@ fn stretch(state: &State, sheet: &Sheet, from: usize, to: usize, here: bool) -> 
     out
 }
 
+/// The rows that one of so many stretches stands for.
+fn span(at: usize, of: usize, rows: usize) -> (usize, usize) {
+    let from = at * rows / of.max(1);
+    (from, ((at + 1) * rows / of.max(1)).max(from + 1).min(rows))
+}
+
 /// The whole depth in so many stretches.
 fn stretches(state: &State, count: usize) -> Vec<Stretch> {
     let Some(sheet) = &state.snapshot.sheet else { return Vec::new() };
     let rows = sheet.rows.len();
     let cursor = state.graph.row().unwrap_or(0);
     let of = |i: usize| {
-        let (from, to) = (i * rows / count.max(1), ((i + 1) * rows / count.max(1)).max(i * rows / count.max(1) + 1).min(rows));
+        let (from, to) = span(i, count, rows);
         stretch(state, sheet, from, to, (from..to).contains(&cursor))
     };
     (0..count).map(of).collect()
@@ -69,8 +75,16 @@ fn by_lines(state: &State) -> Vec<Stretch> {
 /// The row of the sheet that a place of either strip stands for; none beside them, or where each line has its own place.
 pub fn row_at(state: &State, panes: &Panes, x: u16, y: u16) -> Option<usize> {
     let (area, rows) = (panes.inner(Pane::Graph)?, graph_rows(panes)?);
-    let count = state.snapshot.sheet.as_ref()?.rows.len();
-    let part = |at: u16, of: u16| Some(usize::from(at) * count / usize::from(of).max(1)).filter(|r| *r < count);
+    let sheet = state.snapshot.sheet.as_ref()?;
+    // Of the rows that a place stands for, the one that gives it its colour.
+    let part = |at: u16, of: u16| {
+        let (from, to) = span(at.into(), of.into(), sheet.rows.len());
+        let worst = |row: &usize| {
+            let one = stretch(state, sheet, *row, *row + 1, false);
+            (rank(one.sign), one.level.map_or(0, |level| (level * 1000.0) as u32))
+        };
+        (from..to).rev().max_by_key(worst)
+    };
     if rows.contains((x, y).into()) && x + 2 >= rows.right() && !all_fit(state, rows.height.into()) {
         return part(y - rows.y, rows.height);
     }
