@@ -44,6 +44,9 @@ pub fn changed(proposal: &Proposal, text: &str) -> Result<Proposal, String> {
 /// In words, when the row has not one node in the target.
 pub fn attributes(sheet: &Sheet, row: usize) -> Result<Vec<String>, String> {
     let cell = sheet.rows.get(row).and_then(|r| r.target.as_ref());
+    if sheet.target.is_none() {
+        return Ok(Vec::new());
+    }
     let (network, id) = only(&sheet.target, cell.map(|c| &c.ops[..]), "target")?;
     let (model, node) = (network.model(), network.model().node(network.op(id).node));
     let domain = node.domain_name();
@@ -178,6 +181,7 @@ fn only<'a>(network: &'a Option<std::sync::Arc<Network>>, ops: Option<&[OpId]>, 
     match (network, ops) {
         (Some(network), Some([one])) => Ok((network, *one)),
         (_, None | Some([])) => Err(format!("there is no node of the {side} in this row")),
+        (None, Some([_])) => Err(format!("the {side} is not loaded")),
         (_, Some(ops)) => Err(format!("{} nodes of the {side} are in this row: one alone can be edited", ops.len())),
     }
 }
