@@ -241,7 +241,7 @@ pub(super) fn suspect(
     let mut kind = best.map(|f| f.remedy.kind);
     let mut also = Vec::new();
     if let Some(k @ (Kind::LhAct | Kind::TsAxis | Kind::WbValues | Kind::WbBias)) = kind
-        && ops.iter().all(|id| prepares(a, *id))
+        && ops.iter().all(|id| matches!(a.target().op(*id).op_type(), "Add" | "Sub" | "Mul" | "Div" | "Gather") && prepares(a, *id))
     {
         kind = Some(Kind::PpBaked);
         also.push(k);
