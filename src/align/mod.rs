@@ -5,6 +5,7 @@
 //! decide; names are never looked at.
 
 mod counterparts;
+mod exact;
 mod layout;
 mod numbers;
 mod reference;
@@ -293,7 +294,7 @@ impl<'a> Alignment<'a> {
     }
     /// Largest isolated error of a region in which nothing is rounded though the target rounds elsewhere; `None` for any other region.
     pub fn exact(&self, region: &Region) -> Option<f32> {
-        region.target.iter().all(|id| self.walk.is_exact(*id, walk::EXACT_HOPS)).then_some(walk::EXACT)
+        region.target.iter().all(|id| self.walk.is_exact(*id)).then_some(exact::EXACT)
     }
     /// What was noticed, in words.
     pub fn log(&self) -> &[String] {

@@ -238,25 +238,14 @@ pub(super) fn suspect(
     }
     dedup(&mut target_nodes);
     target_nodes.truncate(12);
-    let mut kind = best.map(|f| f.remedy.kind);
-    let mut also = Vec::new();
-    if let Some(k @ (Kind::LhAct | Kind::TsAxis | Kind::WbValues | Kind::WbBias)) = kind
-        && ops.iter().all(|id| matches!(a.target().op(*id).op_type(), "Add" | "Sub" | "Mul" | "Div" | "Gather") && prepares(a, *id))
-    {
-        kind = Some(Kind::PpBaked);
-        also.push(k);
-    }
+    let kind = best.map(|f| f.remedy.kind);
     let category = kind.map_or_else(|| likely(a, &ops), Kind::category);
     let words = match best {
         Some(f) => f.remedy.words.clone(),
         None => unexplained(a, region, error),
     };
-    let mut equivalents: Vec<Kind> = found
-        .iter()
-        .flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind]))
-        .chain(also)
-        .filter(|k| Some(*k) != kind)
-        .collect();
+    let mut equivalents: Vec<Kind> =
+        found.iter().flat_map(|f| f.remedy.equivalents.iter().copied().chain([f.remedy.kind])).filter(|k| Some(*k) != kind).collect();
     dedup(&mut equivalents);
     let mut evidence = vec![format!("isolated error {}", figure(error))];
     if let Some(f) = best {
@@ -298,24 +287,6 @@ pub(crate) fn figure(error: f32) -> String {
         e if e >= 0.01 => format!("{e:.2}"),
         e => format!("{e:.1e}"),
     }
-}
-
-/// Whether an op stands between the graph's input and its first layer with weights, where a recipe that is built into the graph does its work.
-fn prepares(a: &Alignment<'_>, id: OpId) -> bool {
-    const MOST: usize = 12;
-    let target = a.target();
-    let mut open = vec![id];
-    let mut seen = 0;
-    while let Some(id) = open.pop() {
-        seen += 1;
-        let op = target.op(id);
-        let weighs = |v: &ValueId| target.constant(*v).is_some_and(|c| c.len() >= 16 && c.shape().len() > 1);
-        if seen > MOST || op.inputs.iter().flatten().any(weighs) {
-            return false;
-        }
-        open.extend(op.data.iter().filter_map(|v| target.producer(*v)));
-    }
-    true
 }
 
 fn likely(a: &Alignment<'_>, ops: &[OpId]) -> Category {

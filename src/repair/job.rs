@@ -274,7 +274,7 @@ impl Job {
 
     /// Images that agree at present, but for which rounding decides; none where the target computes as exactly as the source.
     pub fn uncertain(&self) -> Vec<usize> {
-        let less = Precision::of(&self.target) > Precision::of(&self.source);
+        let less = Precision::between(&self.source, &self.target) > Precision::of(&self.source);
         if less { self.target_labels.uncertain(&self.source_labels, self.offset()) } else { Vec::new() }
     }
 

@@ -32,6 +32,10 @@ pub struct Steps {
     pub zero: usize,
 }
 
+/// onnxruntime's operators on integers with one value, whose steps stand behind it and whose result's steps stand behind these.
+pub(super) const UNARY: [&str; 6] =
+    ["QLinearSigmoid", "QLinearLeakyRelu", "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSoftmax", "QLinearReduceMean"];
+
 impl Steps {
     const fn of(reads: Option<usize>, scale: usize) -> Self {
         Self { reads, scale, zero: scale + 1 }
@@ -45,14 +49,7 @@ impl Steps {
             "DequantizeLinear" => vec![reads(0)],
             "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => vec![reads(0), reads(3), Self::of(None, 6)],
             "QGemm" => vec![reads(0), reads(3), Self::of(None, 7)],
-            "QLinearSigmoid"
-            | "QLinearLeakyRelu"
-            | "QLinearGlobalAveragePool"
-            | "QLinearAveragePool"
-            | "QLinearSoftmax"
-            | "QLinearReduceMean" => {
-                vec![reads(0), Self::of(None, 3)]
-            }
+            op if UNARY.contains(&op) => vec![reads(0), Self::of(None, 3)],
             "QLinearConcat" => (2..node.input.len()).step_by(3).map(reads).chain([Self::of(None, 0)]).collect(),
             _ => Vec::new(),
         }
@@ -88,8 +85,8 @@ impl Code {
     }
 }
 
-/// Operators that hand the integers on as they are.
-fn hands_on(op: &str) -> bool {
+/// Whether an operator hands integers on as they are.
+pub fn hands_on(op: &str) -> bool {
     matches!(
         op,
         "Identity"

@@ -28,7 +28,7 @@ mod value;
 mod watch;
 
 pub use budget::DEFAULT as DEFAULT_MAX_MEM;
-pub use codes::{Code, Steps};
+pub use codes::{Code, Steps, hands_on};
 pub use error::{RunError, caught, panic_is_expected};
 pub use evaluator::{Evaluator, Input, Kernel};
 pub use limits::{Limits, broken_limit};

@@ -1,5 +1,6 @@
 //! Operators that are written as others: those of onnxruntime's own domain, and old forms of ONNX's.
 
+use super::codes::UNARY;
 use super::error::RunError;
 use super::value::Value;
 use crate::model::NodeExt;
@@ -191,12 +192,7 @@ impl<'a> Rewriting<'a> {
                 let y = self.add(&op["QLinear".len()..], &[&a, &b], vec![]);
                 self.quantised(&y, 6);
             }
-            "QLinearSigmoid"
-            | "QLinearLeakyRelu"
-            | "QLinearGlobalAveragePool"
-            | "QLinearAveragePool"
-            | "QLinearSoftmax"
-            | "QLinearReduceMean" => {
+            op if UNARY.contains(&op) => {
                 if node.int("channels_last").unwrap_or(0) != 0 {
                     return Err(RunError::new(format!("{op} with channels_last = 1 cannot be run")).at(node.label()));
                 }

@@ -60,12 +60,9 @@ impl Core {
             }
             seen.push(what);
             // What a person said of it stands, whenever it is found again.
-            let same = |o: &Offer| o.proposal.edit == proposal.edit && o.proposal.recipe.is_some() == proposal.recipe.is_some();
             let said = |o: &&mut Offer| {
-                matches!(o.standing, Standing::Rejected(_) | Standing::Skipped | Standing::Undone)
-                    && !o.current
-                    && proposal.recipe.is_none()
-                    && same(o)
+                let decided = matches!(o.standing, Standing::Rejected(_) | Standing::Skipped | Standing::Undone);
+                decided && !o.current && o.proposal.edit == proposal.edit && o.proposal.recipe == proposal.recipe
             };
             if let Some(before) = mending.offers.iter_mut().rev().find(said) {
                 before.shown = offer::describe(before.id, &proposal, findings.suspects.get(proposal.suspect), None, job);

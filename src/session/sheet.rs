@@ -193,7 +193,7 @@ impl Sheet {
                 said: Vec::new(),
             });
         }
-        let precision = [&source, &target].into_iter().flatten().map(|n| Precision::of(n)).max().unwrap_or(Precision::Float);
+        let precision = source.as_ref().zip(target.as_ref()).map_or(Precision::Float, |(s, t)| Precision::between(s, t));
         Self { aligned: true, rows, source, target, floor: Some((findings.floor, findings.threshold)), precision }
     }
 

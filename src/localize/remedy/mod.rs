@@ -15,6 +15,7 @@ mod numbers;
 mod quantised;
 mod restate;
 mod shape;
+mod steps;
 mod subgraph;
 mod types;
 mod weights;
@@ -29,7 +30,7 @@ use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
 pub(super) use attributes::effective_pads;
-pub(super) use quantised::{agreement, contradicts};
+pub(super) use steps::{agreement, contradicts};
 pub(super) use subgraph::source_subgraph;
 
 /// An edit that may mend a suspect.
@@ -193,6 +194,38 @@ pub struct Found {
 
 /// Tries remedies, the smallest edits first, until some bring the suspect to the floor: all of that size, the best first.
 pub(super) fn search(bench: &Bench<'_>, before: f32) -> Vec<Found> {
+    let mut found = tried(bench, before);
+    found.iter_mut().for_each(|f| as_recipe(bench.target(), &mut f.remedy));
+    found
+}
+
+/// Constants and orders of channels ahead of the first layer with weights are a recipe that is built into the graph.
+fn as_recipe(target: &Network, remedy: &mut Remedy) {
+    let of_a_recipe = |id: &OpId| matches!(target.op(*id).op_type(), "Add" | "Sub" | "Mul" | "Div" | "Gather") && prepares(target, *id);
+    let constant = matches!(remedy.kind, Kind::LhAct | Kind::TsAxis | Kind::WbValues | Kind::WbBias);
+    if constant && !remedy.ops.is_empty() && remedy.ops.iter().all(of_a_recipe) {
+        remedy.equivalents.push(std::mem::replace(&mut remedy.kind, Kind::PpBaked));
+    }
+}
+
+/// Whether an op stands between the graph's input and its first layer with weights.
+fn prepares(target: &Network, id: OpId) -> bool {
+    const MOST: usize = 12;
+    let mut open = vec![id];
+    let mut seen = 0;
+    while let Some(id) = open.pop() {
+        seen += 1;
+        let op = target.op(id);
+        let weighs = |v: &ValueId| target.constant(*v).is_some_and(|c| c.len() >= 16 && c.shape().len() > 1);
+        if seen > MOST || op.inputs.iter().flatten().any(weighs) {
+            return false;
+        }
+        open.extend(op.data.iter().filter_map(|v| target.producer(*v)));
+    }
+    true
+}
+
+fn tried(bench: &Bench<'_>, before: f32) -> Vec<Found> {
     let found = stages(bench, bench.target());
     if !found.is_empty() {
         return found;
