@@ -3,7 +3,7 @@
 mod samples;
 
 use fixcon::audit::replay;
-use fixcon::session::{Command, Engine, EngineOptions, Load, Sign, Snapshot, Standing};
+use fixcon::session::{Command, Engine, EngineOptions, Load, Sign, Snapshot, Standing, attributes, check_attribute};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -424,4 +424,25 @@ fn a_case_that_cannot_be_read_is_an_error_in_words() {
     let snap = session.until("an error", |s| s.error.is_some());
     assert!(snap.error.as_ref().is_some_and(|e| e.contains("no/such/case.toml")));
     assert!(snap.is_settled());
+}
+
+#[test]
+fn a_constant_input_is_written_like_an_attribute() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let snap = session.settled();
+    let sheet = snap.sheet.as_ref().expect("a sheet");
+    let row = sheet.rows.iter().position(|r| r.target.as_ref().is_some_and(|c| c.text == "Clip 0..6")).expect("a Clip");
+    let has = attributes(sheet, row).expect("one node");
+    assert!(has.contains(&"min = 0.0".to_string()) && has.contains(&"max = 6.0".to_string()), "{has:?}");
+    assert!(check_attribute("max = wide", &has).is_err() && check_attribute("widest = 6", &has).is_err());
+    let before = snap.images.flipped;
+    session.engine.send(Command::Write { row, text: Some("max = 0.5".into()) });
+    let snap = session.until("a proposal by hand", |s| s.proposals.iter().any(|p| p.by_hand));
+    let id = snap.proposals.iter().find(|p| p.by_hand).expect("it is there").id;
+    session.engine.send(Command::Accept(id));
+    let snap = session.until("more flips", |s| s.is_settled() && s.images.flipped > before);
+    assert!(snap.decided.len() == 1, "{:?}", snap.decided);
+    session.engine.send(Command::Undo);
+    session.until("as before", |s| s.is_settled() && s.images.flipped == before);
 }

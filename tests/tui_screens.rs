@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixcon::localize::Outcome;
-use fixcon::session::{Command, Images, Load, Sign, Snapshot, Standing, Tone, Work};
+use fixcon::session::{Command, Flip, Images, Load, Sign, Snapshot, Standing, Tone, Work};
 use fixcon::tui::state::{Effect, Pane, Screen, State};
 use fixcon::tui::theme::{Depth, Look, Theme};
 use fixcon::tui::update::{Input, update};
@@ -179,7 +179,10 @@ fn a_clean_pair_says_so() {
         snapshot.sheet = Some(Arc::new(sheet));
         snapshot.proposals = Default::default();
         snapshot.detail = None;
-        snapshot.images = Images { done: 120, of: 120, ..Images::default() };
+        // Where no label differs, those that come closest to it can be looked at.
+        let agreeing = |flip: &Flip| Flip { target: flip.source.clone(), trail: Vec::new(), ..flip.clone() };
+        let closest = Arc::new(localized().images.flips.iter().take(20).map(agreeing).collect());
+        snapshot.images = Images { done: 120, of: 120, closest, ..Images::default() };
         state(snapshot, w, h)
     });
 }

@@ -21,7 +21,7 @@ pub use declared::Reach;
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
 pub use raise::Raise;
 pub use ranking::{Ranking, Significance};
-pub use remedy::{Found, Remedy};
+pub use remedy::{Found, Remedy, replaced_constant};
 
 use crate::align::{Alignment, Feed as Given, Hints, Pair, Precision, Reference, Region, Verdict, align};
 use crate::compare::label;

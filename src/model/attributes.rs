@@ -66,6 +66,10 @@ impl AttributeProto {
     pub fn of_float(name: &str, value: f32) -> Self {
         Self { name: Some(name.into()), f: Some(value), r#type: Some(AttributeType::Float as i32), ..Self::default() }
     }
+    /// A list of floats.
+    pub fn of_floats(name: &str, value: &[f32]) -> Self {
+        Self { name: Some(name.into()), floats: value.to_vec(), r#type: Some(AttributeType::Floats as i32), ..Self::default() }
+    }
     /// A string.
     pub fn of_string(name: &str, value: &str) -> Self {
         Self { name: Some(name.into()), s: Some(value.to_string().into()), r#type: Some(AttributeType::String as i32), ..Self::default() }

@@ -17,6 +17,8 @@ pub(super) struct Operator {
     pub outputs: (usize, usize),
     /// Name, type, and whether it must be there. `None`: this version is deprecated and must not be used any more.
     pub attributes: Option<Vec<(&'static str, AttributeType, bool)>>,
+    /// Names of the inputs; one that repeats stands once.
+    names: Vec<&'static str>,
     /// Element types of the inputs, as the table has them.
     types: Vec<&'static str>,
     /// What the variables among them may be.
@@ -61,7 +63,8 @@ static OPERATORS: LazyLock<Table> = LazyLock::new(|| {
 });
 
 fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
-    let [domain, name, since, inputs, outputs, attributes, types, variables] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
+    let [domain, name, since, inputs, outputs, attributes, types, variables, names] =
+        line.split('\t').collect::<Vec<_>>().try_into().ok()?;
     let range = |text: &str| {
         let (least, most) = text.split_once("..")?;
         Some((least.parse().ok()?, if most == "*" { usize::MAX } else { most.parse().ok()? }))
@@ -95,11 +98,12 @@ fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
         Some((name, numbers.split(',').map(|n| n.parse().ok()).collect::<Option<Vec<i32>>>()?))
     };
     let types = types.split_whitespace().collect();
+    let names = names.split_whitespace().collect();
     let variables = variables.split_whitespace().map(variable).collect::<Option<_>>()?;
     Some((
         domain,
         name,
-        Operator { types, variables, since: since.parse().ok()?, inputs: range(inputs)?, outputs: range(outputs)?, attributes },
+        Operator { names, types, variables, since: since.parse().ok()?, inputs: range(inputs)?, outputs: range(outputs)?, attributes },
     ))
 }
 
@@ -124,6 +128,11 @@ pub fn first_version(domain: &str, name: &str, version: i64) -> Option<i64> {
 pub fn attribute_names(domain: &str, name: &str, version: i64) -> impl Iterator<Item = &'static str> {
     let found = find(domain, name, version).ok().and_then(|o| o.attributes.as_ref());
     found.into_iter().flatten().map(|(name, ..)| *name)
+}
+
+/// Names of the inputs of an operator, in order, one that repeats once; none where the operator is not known.
+pub fn input_names(domain: &str, name: &str, version: i64) -> impl Iterator<Item = &'static str> {
+    find(domain, name, version).ok().into_iter().flat_map(|o| &o.names).copied()
 }
 
 /// The newest operator set of ONNX that the table has.

@@ -357,6 +357,10 @@ impl Network {
     pub fn label(&self, id: OpId) -> &str {
         self.model.label(self.op(id).node)
     }
+    /// The first output of an op's node: how edits name it. Empty where it makes nothing.
+    pub fn key(&self, id: OpId) -> String {
+        self.op(id).made().next().map(|v| self.model.index().name(v).to_string()).unwrap_or_default()
+    }
     /// A constant: an initializer or what was folded.
     pub fn constant(&self, value: ValueId) -> Option<&Value> {
         self.constants.get(&value)

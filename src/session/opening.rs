@@ -223,6 +223,17 @@ impl Core {
                 let Compared { path, truth, source, target, near_tie, .. } = compared;
                 flips.insert(at, Flip { image, path, truth, source, target, near_tie, mended: false, broken, trail: Vec::new() });
             }
+            Err(_) if first_time => {
+                let Compared { path, truth, source, target, near_tie, .. } = compared;
+                let closest = Arc::make_mut(&mut images.closest);
+                let nearer = |f: &Flip| f.target.margin.total_cmp(&target.margin).then(f.image.cmp(&image)).is_lt();
+                let at = closest.partition_point(nearer);
+                if at < Images::CLOSEST {
+                    closest
+                        .insert(at, Flip { image, path, truth, source, target, near_tie, mended: false, broken: false, trail: Vec::new() });
+                    closest.truncate(Images::CLOSEST);
+                }
+            }
             Err(_) => {}
         }
         self.dirty = true;

@@ -4,15 +4,18 @@ use super::sheet::{Row, Sheet};
 use super::words;
 use super::words::default_of;
 use crate::align::relative_error;
-use crate::localize::Kind;
+use crate::localize::{Kind, replaced_constant};
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
-use crate::model::{Edit, NodeExt, attribute_names, first_version};
+use crate::model::{Edit, NodeExt, attribute_names, first_version, input_names};
 use crate::repair::{Job, Proposal};
-use crate::run::{Network, OpId};
+use crate::run::{Network, OpId, Value};
 
 /// Weights that differ by no more are the same: folding rounds.
 const ROUNDING: f32 = 1e-6;
+
+/// More numbers in a constant than this are data, and nothing that one types.
+const LONGEST: usize = 64;
 
 /// The attribute that a proposal sets, when that is all it does.
 pub fn single(edit: &Edit) -> Option<(&String, &AttributeProto)> {
@@ -38,7 +41,8 @@ pub fn changed(proposal: &Proposal, text: &str) -> Result<Proposal, String> {
     Ok(Proposal { edit, words, isolated: (proposal.isolated.0, f32::NAN), ..proposal.clone() })
 }
 
-/// What can be written for the row's target node, as `name = value` with what it has, or `name = ` where it has none.
+/// What can be written for the row's target node, as `name = value` with what it has, or `name = ` where it has none: its attributes, and the inputs
+/// that are few constant numbers, such as the `max` of a Clip.
 ///
 /// # Errors
 /// In words, when the row has not one node in the target.
@@ -52,7 +56,39 @@ pub fn attributes(sheet: &Sheet, row: usize) -> Result<Vec<String>, String> {
     let domain = node.domain_name();
     Ok(attribute_names(domain, node.op_type(), model.opset(domain))
         .map(|name| format!("{name} = {}", node.attr(name).map(words::attribute).unwrap_or_default()))
+        .chain(numbers(network, id).iter().map(|(_, n)| format!("{} = {}", n.name(), words::attribute(n))))
         .collect())
+}
+
+/// The inputs of a node that are few constant numbers, with their places, as if they were attributes: what are inputs in one operator set are
+/// attributes in another.
+fn numbers(network: &Network, id: OpId) -> Vec<(usize, AttributeProto)> {
+    let (op, node) = (network.op(id), network.model().node(network.op(id).node));
+    let names = input_names(node.domain_name(), node.op_type(), network.model().opset(node.domain_name()));
+    let written = |(slot, name): (usize, &str)| {
+        let constant = network.constant(op.inputs.get(slot).copied().flatten()?)?;
+        if constant.shape().len() > 1 || constant.len() > LONGEST {
+            return None;
+        }
+        let number = match (constant.is_float(), constant.shape()) {
+            (true, []) => AttributeProto::of_float(name, constant.to_f32()[0]),
+            (true, _) => AttributeProto::of_floats(name, &constant.to_f32()),
+            (false, []) => AttributeProto::of_int(name, constant.to_i64()[0]),
+            (false, _) => AttributeProto::of_ints(name, &constant.to_i64()),
+        };
+        Some((slot, number))
+    };
+    names.enumerate().filter_map(written).collect()
+}
+
+/// A number or list of numbers as a constant.
+fn constant(number: &AttributeProto) -> Value {
+    match number.r#type() {
+        AttributeType::Float => Value::from_f32(&[], vec![number.f()]),
+        AttributeType::Floats => Value::from_f32(&[number.floats.len()], number.floats.clone()),
+        AttributeType::Int => Value::from_i64(&[], vec![number.i()]),
+        _ => Value::from_i64(&[number.ints.len()], number.ints.clone()),
+    }
 }
 
 /// Whether a text is a value of the same type as the one that is there now.
@@ -71,7 +107,7 @@ pub fn check_attribute(text: &str, attributes: &[String]) -> Result<(), String> 
     let (name, value) = split(text)?;
     let now = attributes.iter().find_map(|a| a.strip_prefix(name)?.trim_start().strip_prefix('='));
     if now.is_none() && !attributes.is_empty() {
-        return Err(format!("the operator has no attribute '{name}'"));
+        return Err(format!("the operator has no attribute '{name}', and no input of that name that is few constant numbers"));
     }
     let like = now.map(str::trim).filter(|v| !v.is_empty()).and_then(|v| parse(name, v, None).ok());
     parse(name, value, like.as_ref()).map(drop)
@@ -83,14 +119,29 @@ fn split(text: &str) -> Result<(&str, &str), String> {
     Ok((name.trim(), value))
 }
 
-/// An attribute of the row's target node, written as `name = value`. `suspect` is the place of the row among what is decided on.
+/// An attribute or a constant input of the row's target node, written as `name = value`. `suspect` is the place of the row among what is decided on.
 ///
 /// # Errors
 /// In words, when the row has not one node in the target, or the text is no attribute.
 pub fn written(job: &Job, sheet: &Sheet, row: &Row, suspect: usize, text: &str) -> Result<Proposal, String> {
     let (network, id) = only(&sheet.target, row.target.as_ref().map(|c| &c.ops[..]), "target")?;
     let (name, value) = split(text)?;
-    let key = key_of(network, id)?;
+    let key = network.key(id);
+    let proposal = |op: &str, node: String, attribute: &AttributeProto, edit: Edit| Proposal {
+        suspect,
+        kind: kind_of(op, name),
+        nodes: vec![node],
+        edit,
+        recipe: None,
+        words: format!("{name} of {op} set to {} by hand", words::attribute(attribute)),
+        safe: true,
+        isolated: (row.isolated.unwrap_or(f32::NAN), f32::NAN),
+    };
+    if let Some((slot, now)) = numbers(network, id).into_iter().find(|(_, n)| n.name() == name) {
+        let number = parse(name, value, Some(&now))?;
+        let edit = replaced_constant(network, id, slot, &constant(&number)).ok_or_else(|| format!("{name} cannot be written"))?;
+        return Ok(proposal(network.op(id).op_type(), network.label(id).to_string(), &number, edit));
+    }
     let now = job.target.model().node_by_output(&key).map(|n| job.target.model().node(n)).ok_or("the node is no longer there")?;
     let theirs = row.source.as_ref().and_then(|c| c.ops.first()).and_then(|op| Some(sheet.source.as_ref()?.op(*op).proto()));
     let like = now.attr(name).or_else(|| theirs.and_then(|n| n.attr(name)));
@@ -103,17 +154,8 @@ pub fn written(job: &Job, sheet: &Sheet, row: &Row, suspect: usize, text: &str) 
         }
     }
     let attribute = parse(name, value, like)?;
-    let words = format!("{name} of {} set to {} by hand", now.op_type(), words::attribute(&attribute));
-    Ok(Proposal {
-        suspect,
-        kind: kind_of(now.op_type(), name),
-        nodes: vec![now.label().to_string()],
-        edit: Edit::SetAttribute { node: key, attribute },
-        recipe: None,
-        words,
-        safe: true,
-        isolated: (row.isolated.unwrap_or(f32::NAN), f32::NAN),
-    })
+    let edit = Edit::SetAttribute { node: key, attribute: attribute.clone() };
+    Ok(proposal(now.op_type(), now.label().to_string(), &attribute, edit))
 }
 
 /// All attributes and weights in which the row's target node differs from its source node, taken from the source.
@@ -127,7 +169,7 @@ pub fn taken(job: &Job, sheet: &Sheet, row: &Row, suspect: usize) -> Result<Prop
     if theirs.op_type() != mine.op_type() {
         return Err(format!("{} and {} are not the same operator", theirs.op_type(), mine.op_type()));
     }
-    let key = key_of(target, b)?;
+    let key = target.key(b);
     let model = job.target.model();
     let now = model.node_by_output(&key).map(|n| model.node(n)).ok_or("the node is no longer there")?;
     let op = now.op_type();
@@ -186,12 +228,6 @@ fn only<'a>(network: &'a Option<std::sync::Arc<Network>>, ops: Option<&[OpId]>, 
     }
 }
 
-/// How edits name a node: by its first output.
-fn key_of(network: &Network, id: OpId) -> Result<String, String> {
-    let node = network.model().node(network.op(id).node);
-    node.output.iter().find(|o| !o.is_empty()).cloned().ok_or_else(|| "the node has no output".to_string())
-}
-
 /// The kind of fault that an attribute is about.
 fn kind_of(op: &str, name: &str) -> Kind {
     match name {
@@ -218,12 +254,7 @@ pub fn parse(name: &str, text: &str, like: Option<&AttributeProto>) -> Result<At
     let items: Vec<&str> = text.trim_start_matches('[').trim_end_matches(']').split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
     let ints = || items.iter().map(|t| t.parse::<i64>()).collect::<Result<Vec<_>, _>>().ok();
     let floats = || items.iter().map(|t| t.parse::<f32>()).collect::<Result<Vec<_>, _>>().ok();
-    let of_floats = |v: Vec<f32>| AttributeProto {
-        name: Some(name.into()),
-        floats: v,
-        r#type: Some(AttributeType::Floats as i32),
-        ..AttributeProto::default()
-    };
+    let of_floats = |v: Vec<f32>| AttributeProto::of_floats(name, &v);
     if name.is_empty() {
         return Err("the name of the attribute is missing".into());
     }

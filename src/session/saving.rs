@@ -28,9 +28,11 @@ impl Core {
             Err(why) => self.fail(format!("not saved: {why}")),
             Ok((model, sha256, recipe)) => {
                 self.snap.unsaved = false;
-                let (left, count) = (job.flips().len(), job.count());
+                let (left, count, failure) = (job.flips().len(), job.count(), job.target_labels.failure.clone());
                 self.log(Tone::Good, format!("saved as {}, SHA-256 {}…", model.display(), &sha256[..12.min(sha256.len())]));
-                if left > 0 {
+                if let Some(why) = failure {
+                    self.log(Tone::Warning, format!("it does not run yet: {why}"));
+                } else if left > 0 {
                     self.log(Tone::Warning, format!("it is not mended yet: {left} of {count} images have another label"));
                 }
                 if let Some(recipe) = &recipe {

@@ -91,7 +91,7 @@ pub struct Opinion {
     pub margin: f32,
 }
 
-/// An image whose label differed at the start.
+/// An image whose label differed at the start or came to differ; or, where none does, one that comes near to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flip {
     /// Which image of the case.
@@ -127,6 +127,8 @@ pub struct Images {
     pub at_start: usize,
     /// The images that differ or differed.
     pub flips: Arc<Vec<Flip>>,
+    /// Images that never differed, those with the smallest margin in the target first: what is shown where there is no flip.
+    pub closest: Arc<Vec<Flip>>,
     /// Of the images that only verify: how many differed at the start, how many differ now, and how many there are.
     pub held: Option<(usize, usize, usize)>,
     /// Files that were left out, with the reason.
@@ -134,6 +136,13 @@ pub struct Images {
 }
 
 impl Images {
+    /// How many of the closest are kept.
+    pub const CLOSEST: usize = 20;
+
+    /// What there is to look at: the images that differ or differed, and where all agree those that come closest to it.
+    pub fn listed(&self) -> &[Flip] {
+        if self.flips.is_empty() && self.are_compared() { &self.closest } else { &self.flips }
+    }
     /// Whether all were compared.
     pub fn are_compared(&self) -> bool {
         self.of > 0 && self.done + self.unreadable.len() >= self.of

@@ -74,7 +74,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             select_suspect(state, (state.suspect + count - 1) % count);
         }
         Action::NextImage | Action::PreviousImage => {
-            let count = state.snapshot.images.flips.len().max(1);
+            let count = state.snapshot.images.listed().len().max(1);
             state.image = if action == Action::NextImage { state.image + 1 } else { state.image + count - 1 } % count;
             // Where the image has no place on the screen it is told.
             if Panes::new(state).inner(Pane::Image).is_none()

@@ -197,7 +197,7 @@ impl Action {
                 when(snap.findings.is_some(), "faults were not looked for yet")?;
                 when(state.suspect_count() > 0, "there is no suspect")
             }
-            Self::NextImage | Self::PreviousImage => when(!snap.images.flips.is_empty(), "no label differs"),
+            Self::NextImage | Self::PreviousImage => when(!snap.images.listed().is_empty(), "no image was compared yet"),
             Self::Worst => {
                 when(snap.sheet.as_ref().is_some_and(|s| s.rows.iter().any(|r| r.isolated.is_some())), "no region was measured yet")
             }
@@ -333,7 +333,7 @@ pub fn offered(state: &State) -> Vec<Action> {
     } else if Localize.possible(state).is_ok() {
         out.push(Localize);
     }
-    if !state.snapshot.images.flips.is_empty() {
+    if !state.snapshot.images.listed().is_empty() {
         out.push(NextImage);
     }
     if state.snapshot.work.is_some() && state.snapshot.findings.is_some() {

@@ -106,7 +106,7 @@ pub(super) fn shift(state: &mut State, by: isize) {
             state.graph.cursor = add(state.graph.cursor, state.graph.lines.len().saturating_sub(1));
             moved(state);
         }
-        Pane::Image => state.image = add(state.image, state.snapshot.images.flips.len().saturating_sub(1)),
+        Pane::Image => state.image = add(state.image, state.snapshot.images.listed().len().saturating_sub(1)),
         Pane::Layer => state.scroll[0] = add(state.scroll[0], 500),
         Pane::Proposal => state.scroll[1] = add(state.scroll[1], 500),
         // The log is read from its end.

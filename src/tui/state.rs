@@ -387,9 +387,9 @@ impl State {
         all.get(self.alternative.min(all.len().saturating_sub(1))).copied()
     }
 
-    /// The flipped image that is shown.
+    /// The image that is shown.
     pub fn flip(&self) -> Option<&Flip> {
-        self.snapshot.images.flips.get(self.image)
+        self.snapshot.images.listed().get(self.image)
     }
 
     /// The sign of a row, proposals considered.

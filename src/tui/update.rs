@@ -99,7 +99,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     if state.screen != Screen::Case {
         return;
     }
-    state.image = state.image.min(state.snapshot.images.flips.len().saturating_sub(1));
+    state.image = state.image.min(state.snapshot.images.listed().len().saturating_sub(1));
     if let (Some(inner), Some(flip)) = (panes.inner(Pane::Image), state.flip()) {
         let area = layout::picture(inner, state.zoomed);
         let wanted = (flip.path.clone(), Size::new(area.width, area.height));

@@ -96,7 +96,7 @@ impl Scene {
     }
     /// First output: how edits name a node.
     pub fn key(&self, id: OpId) -> String {
-        self.op(id).made().next().map(|v| self.name(v).to_string()).unwrap_or_default()
+        self.network.key(id)
     }
     pub fn name(&self, v: ValueId) -> &str {
         self.model().index().name(v)

@@ -6,11 +6,11 @@ use crate::align::{Layout, candidates, relative_error};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto};
 use crate::model::{Edit, NodeExt, ValueId};
-use crate::run::{OpId, Value};
+use crate::run::{Network, OpId, Value};
 
-/// The smallest edit that gives `op` another constant at an input: in place where nobody else reads it, a new initializer otherwise.
-pub(super) fn replace(bench: &Bench<'_>, op: OpId, slot: usize, new: &Value) -> Option<Edit> {
-    let target = bench.target();
+/// The smallest edit that gives an op of the target another constant at an input, in the element type of the one that is there: in place where
+/// nobody else reads it, a new initializer otherwise. `None` where the input holds no constant, or not one of a type that `new` can have.
+pub fn replaced(target: &Network, op: OpId, slot: usize, new: &Value) -> Option<Edit> {
     let v = (*target.op(op).inputs.get(slot)?)?;
     let model = target.model();
     let name = model.index().name(v);
@@ -29,18 +29,28 @@ pub(super) fn replace(bench: &Bench<'_>, op: OpId, slot: usize, new: &Value) -> 
         node.attribute = vec![AttributeProto::of_tensor("value", new.to_proto(""))];
         return Some(Edit::ReplaceNode { node: name.to_string(), with: node });
     }
-    let fresh = fresh_name(bench, &format!("{name}_mended"));
+    let fresh = fresh(target, &format!("{name}_mended"));
     Some(Edit::All(vec![
         Edit::AddInitializer { tensor: new.to_proto(&fresh) },
-        Edit::RewireInput { node: bench.key(op), slot, value: fresh },
+        Edit::RewireInput { node: target.key(op), slot, value: fresh },
     ]))
+}
+
+/// [`replaced`] in the target of a bench.
+pub(super) fn replace(bench: &Bench<'_>, op: OpId, slot: usize, new: &Value) -> Option<Edit> {
+    replaced(bench.target(), op, slot, new)
+}
+
+/// A name that the network uses neither for a value nor for a node.
+fn fresh(network: &Network, base: &str) -> String {
+    let model = network.model();
+    let taken = |n: &str| model.index().value(n).is_some() || model.nodes().any(|(_, node)| node.name() == n);
+    std::iter::once(base.to_string()).chain((2..).map(|i| format!("{base}_{i}"))).find(|n| !taken(n)).unwrap_or_default()
 }
 
 /// A name that the target uses neither for a value nor for a node.
 pub(super) fn fresh_name(bench: &Bench<'_>, base: &str) -> String {
-    let model = bench.target().model();
-    let taken = |n: &str| model.index().value(n).is_some() || model.nodes().any(|(_, node)| node.name() == n);
-    std::iter::once(base.to_string()).chain((2..).map(|i| format!("{base}_{i}"))).find(|n| !taken(n)).unwrap_or_default()
+    fresh(bench.target(), base)
 }
 
 /// Initializers, constants and nodes behind a constant input, as suspects name them.

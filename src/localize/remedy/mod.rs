@@ -30,6 +30,7 @@ use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
 pub(super) use attributes::effective_pads;
+pub use constants::replaced as replaced_constant;
 pub(super) use steps::{agreement, contradicts};
 pub(super) use subgraph::source_subgraph;
 
@@ -142,8 +143,7 @@ impl Bench<'_> {
     }
     /// First output of a target op: how edits name it.
     pub fn key(&self, id: OpId) -> String {
-        let v = self.target().op(id).made().next();
-        v.map(|v| self.target().model().index().name(v).to_string()).unwrap_or_default()
+        self.target().key(id)
     }
     /// First output of the node that stands behind a target op in the file: before it something can be inserted. `None` behind the last one.
     pub fn next_key(&self, id: OpId) -> Option<String> {

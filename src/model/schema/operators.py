@@ -4,7 +4,7 @@ python operators.py > operators.tsv      # with onnx 1.23, onnxruntime 1.32
 One line a version: domain, name, since, inputs least..most, outputs least..most, attributes. `*` is without limit; an attribute is
 name:type, with `!` when required; a deprecated version has `-` in place of its attributes. Then, for ONNX's own domain, the element type
 of each input: a variable, a number of TensorProto.DataType, or `?` for what is no tensor; `+` repeats the last one with one type, `*` with
-any. Last, what the variables may be.
+any. Then what the variables may be. Last the names of the inputs.
 """
 import sys
 
@@ -52,7 +52,7 @@ def line(schema, domain):
     inputs, constraints = ([], []) if domain else types(schema)
     return "\t".join([domain, schema.name, str(schema.since_version), f"{schema.min_input}..{many(schema.max_input)}",
                       f"{schema.min_output}..{many(schema.max_output)}", attributes,
-                      " ".join(inputs), " ".join(constraints)])
+                      " ".join(inputs), " ".join(constraints), " ".join(i.name for i in schema.inputs)])
 
 
 def main():

@@ -1,4 +1,4 @@
-//! The flipped image: its picture, what both models say of it, and with what margin.
+//! The flipped image, or where none flipped one that comes close to it: its picture, what both models say of it, and with what margin.
 
 use super::{open_frame, put, select, title};
 use crate::session::{Flip, Opinion, Scored};
@@ -19,8 +19,12 @@ const BARS: u16 = 22;
 pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let images = &state.snapshot.images;
-    let count = images.flips.len();
-    let heading = if count > 0 { format!("image {} of {count} that differed", state.image + 1) } else { "image".into() };
+    let (count, agreeing) = (images.listed().len(), images.flips.is_empty());
+    let heading = match (count, agreeing) {
+        (0, _) => "image".into(),
+        (_, true) => format!("image {} of {count}, closest calls first", state.image + 1),
+        (_, false) => format!("image {} of {count} that differed", state.image + 1),
+    };
     let mut inner = open_frame(state, panes, Pane::Image, area, vec![title(theme, heading.clone())], buffer);
     if !panes.framed {
         put(buffer, inner, 1, 0, &heading, theme.style(Role::Dim));
@@ -51,14 +55,16 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     let name = flip.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = crate::model::harmless(&name).into_owned();
     put(buffer, side, 0, 0, &text::shorten(&name, side.width as usize), theme.style(Role::Text));
-    let (sign, words, role) = if flip.broken {
+    let (sign, words, role) = if agreeing {
+        ("=", "labels agree", Role::Good)
+    } else if flip.broken {
         ("✗", "newly broken", Role::Bad)
     } else if flip.mended {
         ("✓", "mended", Role::Good)
     } else {
         ("✗", "labels differ", Role::Bad)
     };
-    let reason = super::clean::reason(state).filter(|_| !flip.mended);
+    let reason = super::clean::reason(state).filter(|_| !flip.mended && !agreeing);
     let (words, role) = match reason {
         Some(reason) => (format!("≠ {reason}, no fault"), Role::Warn),
         None => (format!("{sign} {words}"), role),
@@ -89,18 +95,21 @@ pub fn draw(state: &State, panes: &Panes, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// All flipped images with what has become of them, below the one that is shown.
+/// All images that are listed, with what has become of them, below the one that is shown.
 fn grid(state: &State, area: Rect, buffer: &mut Buffer) {
     const WIDTH: usize = 22;
     let theme = &state.theme;
-    let flips = &state.snapshot.images.flips;
+    let agreeing = state.snapshot.images.flips.is_empty();
+    let flips = state.snapshot.images.listed();
     let columns = (area.width as usize / WIDTH).max(1);
     let rows = area.height as usize;
     let top = (state.image / columns + 1).saturating_sub(rows);
     let hidden = flips.len().saturating_sub((top + rows) * columns);
     for (i, flip) in flips.iter().enumerate().skip(top * columns).take(rows * columns) {
         let (x, y) = (i % columns * WIDTH, i / columns - top);
-        let (sign, role) = if flip.broken {
+        let (sign, role) = if agreeing {
+            ("=", Role::Good)
+        } else if flip.broken {
             ("!", Role::Warn)
         } else if flip.mended {
             ("✓", Role::Good)

@@ -32,7 +32,9 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let room = (area.width as usize).saturating_sub(end + 3);
     let mut right = Line::from(header::work(state, room));
     if right.spans.is_empty() {
-        right = Line::styled("tab switches", theme.style(Role::Dim));
+        // The frames that name the two columns are not there.
+        let sides = if state.focus == Pane::Graph { "← source   target →   " } else { "" };
+        right = Line::styled(format!("{sides}tab switches"), theme.style(Role::Dim));
     }
     if right.width() <= room {
         let wide = right.width() as u16 + 1;
