@@ -26,7 +26,13 @@ pub fn relative_error(found: &[f32], wanted: &[f32]) -> f32 {
         difference += f64::from(d.iter().sum::<f32>());
         norm += f64::from(n.iter().sum::<f32>());
     }
-    if !difference.is_finite() {
+    // Squares that single precision does not hold: too large ones, or none of which the sum is more than the smallest.
+    if !norm.is_finite() || !difference.is_finite() || norm < f64::from(f32::MIN_POSITIVE) * found.len() as f64 {
+        let square = |x: f64| x * x;
+        difference = found.iter().zip(wanted).map(|(f, w)| square(f64::from(*f) - f64::from(*w))).sum();
+        norm = wanted.iter().map(|w| square(f64::from(*w))).sum();
+    }
+    if !difference.is_finite() || !norm.is_finite() {
         return f32::INFINITY;
     }
     if norm == 0.0 {

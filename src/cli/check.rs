@@ -88,7 +88,7 @@ fn compare(args: &CheckArgs, common: &Common) -> Result<ExitCode> {
         };
         print_text(&text)?;
     }
-    Ok(args.unreadable.code(report.mismatches.count == 0, report.images.left_out.len(), report.images.count))
+    Ok(args.unreadable.code(report.agrees(), report.images.left_out.len(), report.images.count))
 }
 
 /// The report for people.
@@ -238,6 +238,11 @@ fn junit(report: &CheckReport, skip: bool) -> Result<String> {
         let mut status = if skip { TestCaseStatus::skipped() } else { TestCaseStatus::non_success(NonSuccessKind::Error) };
         status.set_message(left.why.clone());
         suite.add_test_case(TestCase::new(left.image.clone(), status));
+    }
+    if let Some(nan) = report.own_nan() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(format!("NaN in the target's output '{}' for {} images, and none in the source's", nan.output, nan.images));
+        suite.add_test_case(TestCase::new(nan.image.clone(), status));
     }
     let same = report.mismatches.of - report.mismatches.count;
     if same > 0 || suite.test_cases.is_empty() {

@@ -11,6 +11,9 @@ use std::process::ExitCode;
 /// Set in the child, so that it does the work itself; its value is the number of the process that started it.
 const MARK: &str = "FIXCON_CHILD";
 
+/// The exit code of a Rust program whose main thread panics.
+const PANICKED: i32 = 101;
+
 /// Runs the same command line in a child where that is due. `None`: this process is to do it.
 pub fn run(cli: &Cli) -> Result<Option<ExitCode>> {
     let batch = matches!(cli.command, Some(Command::Check(_) | Command::Localize(_) | Command::Inspect(_) | Command::Export(_)));
@@ -26,11 +29,14 @@ pub fn run(cli: &Cli) -> Result<Option<ExitCode>> {
     let program = std::env::current_exe().context("the program does not find itself")?;
     let status = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(MARK, std::process::id().to_string()).status();
     let status = status.context("the program cannot be started again for the work")?;
-    if let Some(code) = status.code() {
-        return Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(FAILED))));
-    }
-    let why = broken_limit(status).unwrap_or("it was ended from outside");
-    let message = format!("the work was not finished: {why}; --max-mem SIZE refuses large values before they are made");
+    let message = match status.code() {
+        Some(PANICKED) => super::PANICKED.to_string(),
+        Some(code) => return Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(FAILED)))),
+        None => {
+            let why = broken_limit(status).unwrap_or("it was ended from outside");
+            format!("the work was not finished: {why}; --max-mem SIZE refuses large values before they are made")
+        }
+    };
     let junit = matches!(&cli.command, Some(Command::Check(args)) if args.format == super::check::Format::Junit);
     if junit && !cli.common.json {
         print_text(&super::check::junit_failure(&message)?)?;

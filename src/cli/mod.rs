@@ -56,6 +56,9 @@ pub const DIFFERENT: u8 = 1;
 /// It could not be done.
 pub const FAILED: u8 = 2;
 
+/// What is said where the program itself is at fault; what happened stands on standard error.
+const PANICKED: &str = "fixcon gave up: that is a fault of fixcon itself, and not of the models; nothing was written over. Please report it with the lines above";
+
 /// Runs a command line.
 ///
 /// # Errors
@@ -72,7 +75,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &cli.common),
         Some(Command::Localize(args)) => localize::run(args, &cli.common),
-        Some(Command::Repair(args)) => repair::run(args, &cli.common),
+        Some(Command::Repair(args)) => guarded(|| repair::run(args, &cli.common)),
         Some(Command::Replay(args)) => replay::run(args, &cli.common),
         Some(Command::Log(args)) => log::run(args, &cli.common),
         Some(Command::Report(args)) => report::run(args, &cli.common),
@@ -82,12 +85,17 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Debug(args)) => debug::run(args, &cli.common),
         Some(Command::Explain(args)) => page::explain(args, &cli.common),
         Some(Command::Inject(args)) => inject::run(args, &cli.common),
-        Some(Command::Matrix(args)) => matrix::run(args, &cli.common),
+        Some(Command::Matrix(args)) => guarded(|| matrix::run(args, &cli.common)),
         Some(Command::Completions(args)) => page::completions(args),
         Some(Command::Man(args)) => page::man(args),
         None if debug::has_terminal() => debug::run(&DebugArgs { screen: cli.screen.clone(), ..DebugArgs::default() }, &cli.common),
         None => demos::run_first(&cli.common),
     }
+}
+
+/// A panic as an error, for commands that do their work in this process: they have a log to lock, or children of their own.
+fn guarded(command: impl FnOnce() -> Result<ExitCode>) -> Result<ExitCode> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(command)).unwrap_or_else(|_| bail!(PANICKED))
 }
 
 /// Says what could not be done: as JSON on standard output when that was asked for, else in words on standard error.

@@ -243,7 +243,7 @@ fn report(job: &Job, repaired: &Repaired, args: &RepairArgs, written: Written, l
         kind: a.proposal.kind.id(),
         target_nodes: a.proposal.nodes.clone(),
         edit: match (&a.proposal.recipe, a.proposal.safe) {
-            (Some((_, keys)), _) if !keys.is_empty() => format!("recipe: {}", keys.join(", ")),
+            (Some((_, keys)), _) if !keys.is_empty() => format!("recipe: {}", keys.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ")),
             (_, false) => format!("sub-graph: {}", a.proposal.words),
             _ => a.proposal.edit.to_string(),
         },

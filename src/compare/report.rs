@@ -31,6 +31,19 @@ pub struct CheckReport {
     pub notes: Vec<String>,
 }
 
+impl CheckReport {
+    /// Whether nothing differs: no image, and no NaN of the target's own. A NaN counts as the smallest score, so that a label can agree by chance.
+    pub fn agrees(&self) -> bool {
+        self.mismatches.count == 0 && self.own_nan().is_none()
+    }
+
+    /// NaN in the target's output, where the source has none.
+    pub fn own_nan(&self) -> Option<&NonFiniteFinding> {
+        let of = |side: Side| self.non_finite.iter().find(|n| n.side == side && n.what == NonFinite::Nan);
+        of(Side::Target).filter(|_| of(Side::Source).is_none())
+    }
+}
+
 /// The images of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ImagesSummary {

@@ -15,6 +15,7 @@ mod npy;
 mod pillow;
 mod presets;
 mod recipe;
+mod recipe_key;
 mod resize;
 mod tensor;
 
@@ -26,5 +27,6 @@ pub use folder::{ImageSet, Item};
 pub use golden::{Golden, golden};
 pub use presets::{PRESETS, Preset};
 pub use recipe::{Alpha, AxisOrder, Channels, Element, Filter, Geometry, Recipe, RecipeKeys, Resize};
+pub use recipe_key::RecipeKey;
 pub use resize::{Window, resize};
 pub use tensor::{shaped, tensor};

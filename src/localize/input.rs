@@ -5,7 +5,7 @@
 
 use super::{Category, Kind, Remedy, Subject, Suspect, feeds};
 use crate::align::{Feed as Given, Hints, Layout, Precision, Reference, Region, Verdict, align, candidates, error_between};
-use crate::dataset::{AxisOrder, Channels, Element, Feed, Recipe, Resize};
+use crate::dataset::{AxisOrder, Channels, Element, Feed, Recipe, RecipeKey};
 use crate::localize::remedy::Found;
 use crate::model::onnx::{TensorShapeProto, ValueInfoProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
 use crate::model::{Edit, ValueId};
@@ -38,7 +38,7 @@ impl Chosen {
 struct Hypothesis {
     recipe: Recipe,
     /// Keys that differ from the case's recipe.
-    keys: Vec<&'static str>,
+    keys: Vec<RecipeKey>,
 }
 
 /// Chooses what the target is fed.
@@ -62,7 +62,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             && let Some(given) = feed(subject, reference, images, &h.recipe)
             && (images.len() == 1 || fits(&given))
         {
-            return believed(subject, reference, h, recipe, theirs, given);
+            return believed(subject, h, recipe, theirs, given);
         }
     }
     // What is left for the slower comparison: the case's own recipe, and the source's.
@@ -71,7 +71,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
         fed.extend(feed(subject, reference, images, &h.recipe).map(|given| (i, given)));
     }
     if let [(i, given)] = &fed[..] {
-        return guessed(believed(subject, reference, &all[*i], recipe, theirs, given.clone()));
+        return guessed(believed(subject, &all[*i], recipe, theirs, given.clone()));
     }
     // Something near the input is at fault as well: the whole alignment decides which recipe leaves less to explain, and among equals
     // with which the first fault can be explained.
@@ -83,7 +83,7 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
         }
     }
     match best {
-        Some((_, i, given)) => guessed(believed(subject, reference, &all[i], recipe, theirs, given.clone())),
+        Some((_, i, given)) => guessed(believed(subject, &all[i], recipe, theirs, given.clone())),
         None => Chosen {
             given: from_source(subject, reference),
             recipe: None,
@@ -121,39 +121,6 @@ impl Hypothesis {
 /// The source's recipe with the target's layout, size and element type.
 fn as_source(own: &Recipe, theirs: &Recipe) -> Recipe {
     Recipe { layout: own.layout, dtype: own.dtype, size: own.size, ..theirs.clone() }
-}
-
-pub(crate) fn differing(a: &Recipe, b: &Recipe) -> Vec<&'static str> {
-    let mut out = Vec::new();
-    let near = |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(p, q)| (p - q).abs() <= 1e-9 * q.abs().max(1e-9));
-    if a.resize != b.resize || (a.resize == Resize::ShorterSide && a.resize_to != b.resize_to) {
-        out.push("resize");
-    }
-    if a.filter != b.filter && a.resize != Resize::None {
-        out.push("filter");
-    }
-    if a.channels != b.channels {
-        out.push("channels");
-    }
-    if (a.scale - b.scale).abs() > 1e-9 * b.scale.abs() {
-        out.push("scale");
-    }
-    if !near(&a.mean, &b.mean) {
-        out.push("mean");
-    }
-    if !near(&a.std, &b.std) {
-        out.push("std");
-    }
-    if a.size != b.size {
-        out.push("size");
-    }
-    if a.layout != b.layout {
-        out.push("layout");
-    }
-    if a.dtype != b.dtype {
-        out.push("dtype");
-    }
-    out
 }
 
 /// The target's recipe in the floating-point type that its input is declared in: a runtime takes no other one.
@@ -216,14 +183,15 @@ fn hypotheses(written: &Recipe, own: &Recipe, theirs: &Recipe) -> Vec<Hypothesis
     let mut out: Vec<Hypothesis> = Vec::new();
     for recipe in all {
         if !out.iter().any(|h| h.recipe == recipe) {
-            out.push(Hypothesis { keys: differing(written, &recipe), recipe });
+            out.push(Hypothesis { keys: written.differing(&recipe), recipe });
         }
     }
     // Changes of layout and size are the larger ones: they touch the model as well.
     let weight = |h: &Hypothesis| {
-        let groups = [&["resize"][..], &["filter"], &["channels"], &["scale", "mean", "std"]];
+        use RecipeKey::{Alpha, Channels, Filter, Mean, Resize, Scale, Std};
+        let groups = [&[Resize][..], &[Filter], &[Channels], &[Alpha], &[Scale, Mean, Std]];
         let small = groups.iter().filter(|g| g.iter().any(|k| h.keys.contains(k))).count();
-        let large = h.keys.iter().filter(|k| matches!(**k, "size" | "layout")).count();
+        let large = h.keys.iter().filter(|k| k.is_of_shape()).count();
         small + 3 * large
     };
     out.sort_by_key(weight);
@@ -334,29 +302,29 @@ fn score(target: &Network, reference: &Reference<'_>, given: &[Given], precision
 }
 
 /// What follows from a hypothesis that is believed: faults for each key that it changes.
-fn believed(subject: &Subject<'_>, _reference: &Reference<'_>, h: &Hypothesis, own: &Recipe, theirs: &Recipe, given: Vec<Given>) -> Chosen {
+fn believed(subject: &Subject<'_>, h: &Hypothesis, own: &Recipe, theirs: &Recipe, given: Vec<Given>) -> Chosen {
     let mut suspects = Vec::new();
     let mut notes = Vec::new();
-    let shape_keys = h.keys.iter().any(|k| matches!(*k, "size" | "layout"));
+    let shape_keys = h.keys.iter().any(|k| k.is_of_shape());
     let declared = declared_edit(subject, &h.recipe);
     if shape_keys || declared.is_some() {
         suspects.push(input_suspect(subject, h, own, declared));
     }
     for (kind, keys) in [
-        (Kind::PpCrop, &["resize"][..]),
-        (Kind::PpResize, &["filter"]),
-        (Kind::PpChannels, &["channels"]),
-        (Kind::PpNorm, &["scale", "mean", "std"]),
-        (Kind::IdDtype, &["dtype"]),
+        (Kind::PpCrop, &[RecipeKey::Resize][..]),
+        (Kind::PpResize, &[RecipeKey::Filter]),
+        (Kind::PpChannels, &[RecipeKey::Channels, RecipeKey::Alpha]),
+        (Kind::PpNorm, &[RecipeKey::Scale, RecipeKey::Mean, RecipeKey::Std]),
+        (Kind::IdDtype, &[RecipeKey::Dtype]),
     ] {
-        let changed: Vec<&'static str> = h.keys.iter().copied().filter(|k| keys.contains(k)).collect();
+        let changed: Vec<RecipeKey> = h.keys.iter().copied().filter(|k| keys.contains(k)).collect();
         if changed.is_empty() {
             continue;
         }
         // Only what this key changes, on top of the case's recipe.
         let mut recipe = own.clone();
-        copy_keys(&mut recipe, &h.recipe, keys);
-        let kind = if kind == Kind::PpNorm && changed == ["scale"] { Kind::PpScale } else { kind };
+        recipe.take(&h.recipe, keys);
+        let kind = if kind == Kind::PpNorm && changed == [RecipeKey::Scale] { Kind::PpScale } else { kind };
         let also: Vec<Kind> = match kind {
             Kind::PpNorm => vec![Kind::PpScale],
             Kind::PpScale => vec![Kind::PpNorm],
@@ -365,7 +333,7 @@ fn believed(subject: &Subject<'_>, _reference: &Reference<'_>, h: &Hypothesis, o
         let words = words(&changed, own, &h.recipe);
         suspects.push(recipe_suspect(kind, also, words, recipe));
     }
-    if own.channels != theirs.channels && !h.keys.contains(&"channels") {
+    if own.channels != theirs.channels && !h.keys.contains(&RecipeKey::Channels) {
         notes.push(format!("the target takes {} where the source takes {}: its graph is made for that", own.channels, theirs.channels));
     }
     Chosen { given, recipe: Some(h.recipe.clone()), suspects, notes }
@@ -381,43 +349,9 @@ fn guessed(mut chosen: Chosen) -> Chosen {
     chosen
 }
 
-/// Takes over the keys of one group.
-pub(crate) fn copy_keys(into: &mut Recipe, from: &Recipe, keys: &[&str]) {
-    for key in keys {
-        match *key {
-            "resize" => (into.resize, into.resize_to) = (from.resize, from.resize_to),
-            "filter" => into.filter = from.filter,
-            "channels" => into.channels = from.channels,
-            "scale" => into.scale = from.scale,
-            "mean" => into.mean.clone_from(&from.mean),
-            "std" => into.std.clone_from(&from.std),
-            "size" => (into.size, into.resize_to) = (from.size, from.resize_to),
-            "layout" => into.layout = from.layout,
-            "dtype" => into.dtype = from.dtype,
-            _ => {}
-        }
-    }
-}
-
-fn words(keys: &[&str], own: &Recipe, wanted: &Recipe) -> String {
-    let one = |key: &str| -> String {
-        let show = |r: &Recipe| match key {
-            "resize" => match r.resize_to.filter(|_| r.resize == Resize::ShorterSide) {
-                Some(to) => format!("{} to {to}", r.resize),
-                None => r.resize.to_string(),
-            },
-            "filter" => r.filter.to_string(),
-            "channels" => r.channels.to_string(),
-            "scale" => r.scale.to_string(),
-            "mean" => format!("{:?}", r.mean),
-            "std" => format!("{:?}", r.std),
-            "size" => format!("{:?}", r.size.unwrap_or_default()),
-            "dtype" => r.dtype.to_string(),
-            _ => r.layout.to_string(),
-        };
-        format!("{key} is {}, the network was made for {}", show(own), show(wanted))
-    };
-    format!("the target's recipe: {}", keys.iter().map(|k| one(k)).collect::<Vec<_>>().join("; "))
+fn words(keys: &[RecipeKey], own: &Recipe, wanted: &Recipe) -> String {
+    let one = |key: &RecipeKey| format!("{} is {}, the network was made for {}", key.name(), key.show(own), key.show(wanted));
+    format!("the target's recipe: {}", keys.iter().map(one).collect::<Vec<_>>().join("; "))
 }
 
 fn recipe_suspect(kind: Kind, equivalents: Vec<Kind>, words: String, recipe: Recipe) -> Suspect {
@@ -503,18 +437,15 @@ fn input_suspect(subject: &Subject<'_>, h: &Hypothesis, own: &Recipe, declared: 
     let dims = subject.target_feed.inputs.first().and_then(|d| d.dims.clone());
     let kind = match dims {
         Some(d) if d.len() != 4 => Kind::IdBatch,
-        _ if h.keys.contains(&"layout") => Kind::IdLayout,
+        _ if h.keys.contains(&RecipeKey::Layout) => Kind::IdLayout,
         Some(d) if declared.is_some() && h.recipe.size.is_some_and(|size| is_reordered(&d, &h.recipe.shape(size))) => Kind::IdLayout,
         _ => Kind::IdSize,
     };
     let mut recipe = own.clone();
-    copy_keys(&mut recipe, &h.recipe, &["size", "layout"]);
+    recipe.take(&h.recipe, &[RecipeKey::Size, RecipeKey::Layout]);
     let (edit, words) = match declared {
         Some((edit, words)) => (edit, words),
-        None => (
-            Edit::All(Vec::new()),
-            words(&h.keys.iter().copied().filter(|k| matches!(*k, "size" | "layout")).collect::<Vec<_>>(), own, &h.recipe),
-        ),
+        None => (Edit::All(Vec::new()), words(&h.keys.iter().copied().filter(|k| k.is_of_shape()).collect::<Vec<_>>(), own, &h.recipe)),
     };
     let input = subject.target.inputs().first().copied();
     let mut suspect = recipe_suspect(kind, Vec::new(), words, recipe);

@@ -21,11 +21,11 @@ pub use declared::Reach;
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
 pub use raise::Raise;
 pub use ranking::{Ranking, Significance};
-pub use remedy::{Found, Remedy, replaced_constant};
+pub use remedy::{Found, Remedy, attribute_kind, replaced_constant};
 
 use crate::align::{Alignment, Feed as Given, Hints, Pair, Precision, Reference, Region, Verdict, align};
 use crate::compare::label;
-use crate::dataset::{DatasetError, Feed, ImageSet, Recipe};
+use crate::dataset::{DatasetError, Feed, ImageSet};
 use crate::model::{NodeId, ValueId};
 use crate::run::{Network, RunError, Value, Watch};
 
@@ -380,15 +380,6 @@ fn precision_note(a: &Alignment<'_>, precision: Precision, floor: f32) -> String
     format!("the target computes in {what}: nine of ten layers lose up to {:.2} % each; most lose {}", floor * 100.0, list.join(", "))
 }
 
-/// A recipe that would make the target agree, with what it changes.
-#[derive(Debug, Clone)]
-pub struct RecipeChange {
-    /// The target's recipe as it should be.
-    pub recipe: Recipe,
-    /// The keys that change.
-    pub keys: Vec<&'static str>,
-}
-
 /// The label of an output row: index of its largest element.
 pub(crate) fn label_of(outputs: &[Value], slot: usize) -> Option<usize> {
     outputs.get(slot).and_then(|v| label(&v.to_f32()))
@@ -402,5 +393,3 @@ pub(crate) fn feeds(values: Vec<Vec<Value>>, partners: Vec<Option<(ValueId, crat
         .map(|(slot, partner)| Given { values: values.iter().filter_map(|image| image.get(slot).cloned()).collect(), partner })
         .collect()
 }
-
-pub(crate) use input::{copy_keys, differing as recipe_keys};

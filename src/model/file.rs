@@ -1,9 +1,11 @@
 //! A model file: decoded for use, and kept as the bytes it was read from for writing.
 
 use super::external::{self, External};
-use super::onnx::{GraphProto, ModelProto, NodeProto, SparseTensorProto, StringStringEntryProto, TensorProto, ValueInfoProto};
+use super::onnx::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, StringStringEntryProto, TensorProto, ValueInfoProto,
+};
 use super::overlay::{Overlay, Place};
-use super::{Index, ModelError, wire};
+use super::{Index, ModelError, NodeExt, default_attribute, wire};
 use bytes::Bytes;
 use prost::Message;
 use std::collections::HashSet;
@@ -369,6 +371,11 @@ impl Model {
         };
         let found = self.proto.opset_import.iter().find(|o| norm(o.domain()) == norm(domain));
         found.map_or(0, |o| o.version())
+    }
+
+    /// What a node's attribute is where it is not there, in the operator set that the model imports; see [`default_attribute`].
+    pub fn default_attribute(&self, node: &NodeProto, like: &AttributeProto) -> Option<AttributeProto> {
+        default_attribute(node.domain_name(), node.op_type(), self.opset(node.domain_name()), like)
     }
 
     /// The raw little-endian bytes of a tensor: `raw_data`, or external data. `None` when it is stored in a typed field.

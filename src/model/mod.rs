@@ -39,7 +39,7 @@ pub use file::{Entry, Graph, Model};
 pub use finding::{Finding, Severity, Subject};
 pub use harmless::{harmless, harmless_json};
 pub use index::{Index, NodeId, ValueId, reads};
-pub use operators::{attribute_names, first_version, input_names};
+pub use operators::{attribute_names, default_attribute, first_version, input_names};
 pub use overlay::Place;
 pub use read::{read_file, read_text, regular};
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};

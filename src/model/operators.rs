@@ -1,5 +1,6 @@
 //! The table of operators: who exists since when, with which inputs, outputs and attributes.
 
+use super::onnx::AttributeProto;
 use super::onnx::attribute_proto::AttributeType;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,14 +16,25 @@ pub(super) struct Operator {
     pub inputs: (usize, usize),
     /// Least and largest number of outputs.
     pub outputs: (usize, usize),
-    /// Name, type, and whether it must be there. `None`: this version is deprecated and must not be used any more.
-    pub attributes: Option<Vec<(&'static str, AttributeType, bool)>>,
+    /// `None`: this version is deprecated and must not be used any more.
+    pub attributes: Option<Vec<Attribute>>,
     /// Names of the inputs; one that repeats stands once.
     names: Vec<&'static str>,
     /// Element types of the inputs, as the table has them.
     types: Vec<&'static str>,
     /// What the variables among them may be.
     variables: Vec<(&'static str, Vec<i32>)>,
+}
+
+/// An attribute of an operator.
+#[derive(Debug)]
+pub(super) struct Attribute {
+    pub name: &'static str,
+    pub kind: AttributeType,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it is where it is not there, as the table has it; `None` for none, and for lists.
+    default: Option<&'static str>,
 }
 
 /// The element type that an input must have.
@@ -70,6 +82,7 @@ fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
         Some((least.parse().ok()?, if most == "*" { usize::MAX } else { most.parse().ok()? }))
     };
     let attribute = |text: &'static str| {
+        let (text, default) = text.split_once('=').map_or((text, None), |(text, default)| (text, Some(default)));
         let (name, kind) = text.split_once(':')?;
         let required = kind.ends_with('!');
         let kind = match kind.trim_end_matches('!') {
@@ -87,7 +100,7 @@ fn parse(line: &'static str) -> Option<(&'static str, &'static str, Operator)> {
             "gs" => AttributeType::Graphs,
             _ => return None,
         };
-        Some((name, kind, required))
+        Some(Attribute { name, kind, required, default })
     };
     let attributes = match attributes {
         "-" => None,
@@ -127,7 +140,27 @@ pub fn first_version(domain: &str, name: &str, version: i64) -> Option<i64> {
 /// Names of the attributes that a node can have; none where the operator is not known.
 pub fn attribute_names(domain: &str, name: &str, version: i64) -> impl Iterator<Item = &'static str> {
     let found = find(domain, name, version).ok().and_then(|o| o.attributes.as_ref());
-    found.into_iter().flatten().map(|(name, ..)| *name)
+    found.into_iter().flatten().map(|a| a.name)
+}
+
+/// What an attribute of an operator is where a node does not have it; `None` where nothing is said, as of one that then counts from the shapes.
+/// `like` is the same attribute of another node: it tells the name, and how many numbers a list has.
+pub fn default_attribute(domain: &str, op: &str, version: i64, like: &AttributeProto) -> Option<AttributeProto> {
+    let name = like.name();
+    // Lists along the spatial axes, of which the definition says what each number is.
+    match name {
+        "strides" | "dilations" => return Some(AttributeProto::of_ints(name, &vec![1; like.ints.len()])),
+        "pads" | "output_padding" => return Some(AttributeProto::of_ints(name, &vec![0; like.ints.len()])),
+        _ => {}
+    }
+    let found = find(domain, op, version).ok()?.attributes.as_ref()?.iter().find(|a| a.name == name)?;
+    let text = found.default?;
+    match found.kind {
+        AttributeType::Float => text.parse().ok().map(|f| AttributeProto::of_float(name, f)),
+        AttributeType::Int => text.parse().ok().map(|i| AttributeProto::of_int(name, i)),
+        AttributeType::String => Some(AttributeProto::of_string(name, text)),
+        _ => None,
+    }
 }
 
 /// Names of the inputs of an operator, in order, one that repeats once; none where the operator is not known.
@@ -155,6 +188,21 @@ mod tests {
         }
         assert!(OPERATORS.values().flat_map(HashMap::values).all(|v| v.windows(2).all(|w| w[0].since < w[1].since)));
         assert!(newest() >= 26);
+    }
+
+    #[test]
+    fn attributes_that_are_not_there_are_what_the_schema_says() {
+        let of = |op: &str, version: i64, name: &str| {
+            default_attribute("", op, version, &AttributeProto { name: Some(name.into()), ints: vec![2, 2], ..AttributeProto::default() })
+        };
+        assert_eq!(of("LRN", 13, "bias"), Some(AttributeProto::of_float("bias", 1.0)));
+        assert_eq!(of("DepthToSpace", 13, "mode"), Some(AttributeProto::of_string("mode", "DCR")));
+        assert_eq!(of("TopK", 11, "largest"), Some(AttributeProto::of_int("largest", 1)));
+        assert_eq!(of("Softmax", 11, "axis"), Some(AttributeProto::of_int("axis", 1)));
+        assert_eq!(of("Softmax", 13, "axis"), Some(AttributeProto::of_int("axis", -1)));
+        assert_eq!(of("Conv", 11, "strides"), Some(AttributeProto::of_ints("strides", &[1, 1])));
+        assert_eq!(of("Conv", 11, "kernel_shape"), None);
+        assert_eq!(of("NoSuchOperator", 11, "axis"), None);
     }
 
     #[test]

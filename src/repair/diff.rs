@@ -30,8 +30,8 @@ pub fn diff(proposal: &Proposal, job: &Job) -> (Vec<DiffLine>, Touched) {
         let (before, after) = (recipe_lines(&now.to_toml()), recipe_lines(&new.to_toml()));
         lines.push(DiffLine::Place("the target's recipe".into()));
         for key in keys {
-            lines.extend(before.get(*key).map(|v| DiffLine::Removed(format!("{key} = {v}"))));
-            lines.extend(after.get(*key).map(|v| DiffLine::Added(format!("{key} = {v}"))));
+            lines.extend(before.get(key.name()).map(|v| DiffLine::Removed(format!("{} = {v}", key.name()))));
+            lines.extend(after.get(key.name()).map(|v| DiffLine::Added(format!("{} = {v}", key.name()))));
         }
         touched.keys += keys.len();
     }
@@ -77,9 +77,9 @@ fn of_edit(edit: &Edit, model: &Model, out: &mut Vec<DiffLine>, touched: &mut To
             out.push(DiffLine::Place(label(name)));
             let key = harmless(attribute.name()).into_owned();
             let old = node(name).and_then(|n| n.attr(attribute.name())).map(words::attribute);
-            let op = node(name).map(|n| n.op_type().to_string()).unwrap_or_default();
+            let default = || node(name).and_then(|n| model.default_attribute(n, attribute));
             let new = words::attribute(attribute);
-            let old = old.or_else(|| words::default_of(&op, attribute.name(), &new).map(|d| format!("{d} (by default)")));
+            let old = old.or_else(|| default().map(|d| format!("{} (by default)", words::attribute(&d))));
             out.push(DiffLine::Removed(format!("{key} = {}", old.unwrap_or_else(|| "–".into()))));
             out.push(DiffLine::Added(format!("{key} = {new}")));
             touched.attributes += 1;

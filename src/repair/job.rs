@@ -7,8 +7,8 @@ use super::evaluate::{Evaluation, Labelling, Ready};
 use super::kinship::Kinship;
 use crate::align::Precision;
 use crate::compare::{Comparison, LeftOut};
-use crate::dataset::{Case, Feed, ImageSet, Recipe, Sides};
-use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, copy_keys, localize, recipe_keys};
+use crate::dataset::{Case, Feed, ImageSet, Recipe, RecipeKey, Sides};
+use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, localize};
 use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
 use crate::run::{Network, RunOptions, Watch, both};
 use std::path::Path;
@@ -35,7 +35,7 @@ pub struct Proposal {
     /// The edit of the model; empty where the recipe alone changes.
     pub edit: Edit,
     /// The target's recipe as it should be, and the keys of it that change.
-    pub recipe: Option<(Recipe, Vec<&'static str>)>,
+    pub recipe: Option<(Recipe, Vec<RecipeKey>)>,
     /// The difference in words.
     pub words: String,
     /// Labels of the target's nodes that are touched.
@@ -360,7 +360,7 @@ impl Job {
     pub(super) fn proposal(&self, suspect: usize, before: f32, remedy: &Remedy, after: f32) -> Proposal {
         let now = self.target_feed.recipe.as_ref();
         let recipe = remedy.recipe.clone().zip(now).map(|(new, now)| {
-            let keys = recipe_keys(now, &new);
+            let keys = now.differing(&new);
             (new, keys)
         });
         let mut nodes: Vec<String> = Vec::new();
@@ -545,7 +545,7 @@ pub(super) fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
 /// Takes the keys that a proposal changes over into a recipe.
 pub(super) fn take_over(recipe: &mut Option<Recipe>, proposal: &Proposal) {
     if let (Some(mine), Some((new, keys))) = (recipe.as_mut(), &proposal.recipe) {
-        copy_keys(mine, new, keys);
+        mine.take(new, keys);
     }
 }
 

@@ -172,35 +172,6 @@ pub fn attribute(a: &AttributeProto) -> String {
     }
 }
 
-/// What an operator's attribute is when it is not written, where that is one value.
-pub fn default_of(op: &str, name: &str, other: &str) -> Option<String> {
-    let repeated = |v: &str| {
-        let count = other.matches(',').count() + 1;
-        Some(format!("[{}]", vec![v; count].join(", ")))
-    };
-    match (op, name) {
-        (_, "strides" | "dilations") => repeated("1"),
-        (_, "pads" | "output_padding") => repeated("0"),
-        (_, "group") => Some("1".into()),
-        (_, "auto_pad") => Some("NOTSET".into()),
-        (_, "ceil_mode" | "count_include_pad" | "transA" | "transB" | "storage_order" | "select_last_index") => Some("0".into()),
-        ("Gemm", "alpha" | "beta") => Some("1.0".into()),
-        (_, "keepdims") => Some("1".into()),
-        ("BatchNormalization" | "InstanceNormalization" | "LayerNormalization", "epsilon") => Some("1e-5".into()),
-        ("LayerNormalization", "stash_type") => Some("1".into()),
-        ("LayerNormalization", "axis") => Some("-1".into()),
-        ("BatchNormalization", "momentum") => Some("0.9".into()),
-        ("LeakyRelu", "alpha") => Some("0.01".into()),
-        ("Elu", "alpha") => Some("1.0".into()),
-        ("HardSigmoid", "alpha") => Some("0.2".into()),
-        ("HardSigmoid", "beta") => Some("0.5".into()),
-        ("Flatten", "axis") => Some("1".into()),
-        ("Gather" | "Split", "axis") => Some("0".into()),
-        ("Gelu", "approximate") => Some("none".into()),
-        _ => None,
-    }
-}
-
 /// Dimensions as `1×3×224×224`.
 pub fn shape(dims: &[usize]) -> String {
     if dims.is_empty() {

@@ -8,9 +8,9 @@ use super::words;
 use crate::align::{Pair, Verdict, candidates, relative_error};
 use crate::dataset::{Feed, ImageSet};
 use crate::localize::Findings;
-use crate::model::ValueId;
+use crate::model::onnx::{AttributeProto, NodeProto};
+use crate::model::{Model, NodeExt, ValueId};
 use crate::run::{Network, OpId, Value};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -248,24 +248,22 @@ fn facts(source: Option<(&Network, &[OpId])>, target: Option<(&Network, &[OpId])
 
 fn of_pair(source: Option<(&Network, OpId)>, target: Option<(&Network, OpId)>, prefix: &str) -> Vec<Fact> {
     let both = source.is_some() && target.is_some();
-    let attributes = |side: Option<(&Network, OpId)>| -> BTreeMap<String, String> {
-        let Some((network, id)) = side else { return BTreeMap::new() };
-        network.op(id).proto().attribute.iter().map(|a| (crate::model::harmless(a.name()).into_owned(), words::attribute(a))).collect()
-    };
-    let (a, b) = (attributes(source), attributes(target));
-    let op = source.or(target).map(|(n, id)| n.op(id).op_type().to_string()).unwrap_or_default();
+    let [a, b] = [source, target].map(|side| side.map(|(network, id)| (network.model(), network.op(id).proto())));
+    let mut all: Vec<&AttributeProto> = [a, b].into_iter().flatten().flat_map(|(_, node)| &node.attribute).collect();
+    all.sort_by_key(|a| a.name());
+    all.dedup_by_key(|a| a.name());
     let mut out = Vec::new();
-    let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
-    names.sort();
-    names.dedup();
-    for name in names {
-        let (x, y) = (a.get(name).cloned(), b.get(name).cloned());
-        let fill = |have: &Option<String>, other: &Option<String>, there: bool| match (have, other) {
-            (Some(v), _) => v.clone(),
-            (None, Some(other)) if there => words::default_of(&op, name, other).unwrap_or_else(|| "–".into()),
-            _ => String::new(),
+    for like in all {
+        let name = crate::model::harmless(like.name());
+        // What is not written is shown as what it counts for.
+        let shown = |side: Option<(&Model, &NodeProto)>| match side {
+            None => String::new(),
+            Some((model, node)) => {
+                let value = node.attr(like.name()).cloned().or_else(|| model.default_attribute(node, like));
+                value.map_or("–".to_string(), |v| words::attribute(&v))
+            }
         };
-        let (x, y) = (fill(&x, &y, source.is_some()), fill(&y, &x, target.is_some()));
+        let (x, y) = (shown(a), shown(b));
         let differs = both && x != y && x.parse::<f64>().ok().zip(y.parse::<f64>().ok()).is_none_or(|(x, y)| x != y);
         out.push(Fact { name: format!("{prefix}{name}"), source: x, target: y, differs });
     }

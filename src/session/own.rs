@@ -2,9 +2,8 @@
 
 use super::sheet::{Row, Sheet};
 use super::words;
-use super::words::default_of;
 use crate::align::relative_error;
-use crate::localize::{Kind, replaced_constant};
+use crate::localize::{Kind, attribute_kind, replaced_constant};
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
 use crate::model::{Edit, NodeExt, attribute_names, first_version, input_names};
@@ -129,7 +128,7 @@ pub fn written(job: &Job, sheet: &Sheet, row: &Row, suspect: usize, text: &str) 
     let key = network.key(id);
     let proposal = |op: &str, node: String, attribute: &AttributeProto, edit: Edit| Proposal {
         suspect,
-        kind: kind_of(op, name),
+        kind: attribute_kind(op, name),
         nodes: vec![node],
         edit,
         recipe: None,
@@ -176,19 +175,17 @@ pub fn taken(job: &Job, sheet: &Sheet, row: &Row, suspect: usize) -> Result<Prop
     let mut edits = Vec::new();
     let mut kinds = Vec::new();
     for attribute in &theirs.proto().attribute {
-        let value = words::attribute(attribute);
-        let have = now.attr(attribute.name()).map(words::attribute).or_else(|| default_of(op, attribute.name(), &value));
-        if have.as_ref() != Some(&value) {
+        let have = now.attr(attribute.name()).cloned().or_else(|| model.default_attribute(now, attribute));
+        if have.as_ref().map(words::attribute) != Some(words::attribute(attribute)) {
             edits.push(Edit::SetAttribute { node: key.clone(), attribute: attribute.clone() });
-            kinds.push(kind_of(op, attribute.name()));
+            kinds.push(attribute_kind(op, attribute.name()));
         }
     }
     for attribute in &now.attribute {
-        let value = words::attribute(attribute);
-        let default = default_of(op, attribute.name(), &value);
-        if theirs.proto().attr(attribute.name()).is_none() && default.is_none_or(|d| d != value) {
+        let default = model.default_attribute(now, attribute);
+        if theirs.proto().attr(attribute.name()).is_none() && default.map(|d| words::attribute(&d)) != Some(words::attribute(attribute)) {
             edits.push(Edit::RemoveAttribute { node: key.clone(), attribute: attribute.name().into() });
-            kinds.push(kind_of(op, attribute.name()));
+            kinds.push(attribute_kind(op, attribute.name()));
         }
     }
     for (slot, (v, w)) in theirs.inputs.iter().zip(&mine.inputs).enumerate() {
@@ -225,22 +222,6 @@ fn only<'a>(network: &'a Option<std::sync::Arc<Network>>, ops: Option<&[OpId]>, 
         (_, None | Some([])) => Err(format!("there is no node of the {side} in this row")),
         (None, Some([_])) => Err(format!("the {side} is not loaded")),
         (_, Some(ops)) => Err(format!("{} nodes of the {side} are in this row: one alone can be edited", ops.len())),
-    }
-}
-
-/// The kind of fault that an attribute is about.
-fn kind_of(op: &str, name: &str) -> Kind {
-    match name {
-        "pads" | "auto_pad" => Kind::LhPads,
-        "strides" | "dilations" => Kind::LhStride,
-        "group" => Kind::LhGroup,
-        "epsilon" => Kind::LhEps,
-        "kernel_shape" | "ceil_mode" | "count_include_pad" => Kind::LhPool,
-        "axis" | "axes" => Kind::TsAxis,
-        "perm" => Kind::TsPerm,
-        _ if op == "Gemm" => Kind::LhGemm,
-        _ if op == "Resize" || op == "Upsample" => Kind::LhResize,
-        _ => Kind::LhAct,
     }
 }
 

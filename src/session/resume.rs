@@ -102,7 +102,7 @@ fn read(job: &Job, path: &Path) -> Result<Resumed, String> {
     for edited in &log.state().edits {
         let applied = &edited.applied;
         let mut parts = Vec::new();
-        let mut keys: Option<(Recipe, Vec<&'static str>)> = None;
+        let mut keys: Option<(Recipe, Vec<crate::dataset::RecipeKey>)> = None;
         for change in &applied.changes {
             if let Some(edit) = log.model_edit(change).map_err(|e| e.to_string())? {
                 model = model.apply(&edit).map_err(|e| e.to_string())?.0;
@@ -110,7 +110,7 @@ fn read(job: &Job, path: &Path) -> Result<Resumed, String> {
             }
             if let (Change::Recipe(change), Some(now)) = (change, &recipe) {
                 let new = Recipe::from_toml(&change.apply(&now.to_toml())?).map_err(|e| e.to_string())?;
-                let names = crate::localize::recipe_keys(now, &new);
+                let names = now.differing(&new);
                 recipe = Some(new.clone());
                 keys = Some((new, names));
             }

@@ -8,57 +8,33 @@ use crate::model::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeTy
 use crate::model::{Edit, NodeExt, attribute_names};
 use crate::run::{Network, OpId};
 
-/// The kind of fault that a wrong attribute is. Axes and perms are tried apart, as they depend on the layout.
-fn kind(op: &str, attribute: &str) -> Option<Kind> {
-    Some(match (op, attribute) {
+/// The kind of fault that a wrong attribute of an operator is.
+pub fn attribute_kind(op: &str, attribute: &str) -> Kind {
+    match (op, attribute) {
         ("Gemm" | "FusedGemm" | "FusedMatMul", "alpha" | "beta" | "transA" | "transB") | ("Einsum", "equation") => Kind::LhGemm,
         (_, "pads" | "auto_pad" | "output_padding" | "output_shape") => Kind::LhPads,
         (_, "strides" | "dilations") => Kind::LhStride,
-        ("Conv" | "ConvTranspose" | "ConvInteger", "group") => Kind::LhGroup,
+        (_, "group") => Kind::LhGroup,
         (_, "kernel_shape" | "ceil_mode" | "count_include_pad" | "storage_order" | "p") => Kind::LhPool,
         (_, "epsilon") => Kind::LhEps,
         ("Resize" | "Upsample", _) => Kind::LhResize,
         ("Pad", "mode" | "value") => Kind::LhPads,
         (_, "blocksize") => Kind::TsReshape,
-        // Numbers that newer operator sets have as inputs are tried as those are.
-        ("Slice" | "Split" | "TopK" | "Tile", "starts" | "ends" | "split" | "k" | "repeats") => return None,
-        ("Softmax" | "LogSoftmax", _) | (_, "axis" | "axes" | "perm" | "keepdims" | "allowzero" | "to") => return None,
-        (_, "alpha" | "beta" | "gamma" | "min" | "max" | "approximate" | "slope" | "size" | "bias" | "lambd") => Kind::LhAct,
-        ("Conv" | "Constant", _) => return None,
+        (_, "perm") => Kind::TsPerm,
+        (_, "axis" | "axes") => Kind::TsAxis,
         _ => Kind::LhAct,
-    })
+    }
 }
 
-/// What counts when an attribute is not there.
-fn default(op: &str, attribute: &str, like: &AttributeProto) -> AttributeProto {
-    let float = |x: f32| AttributeProto::of_float(attribute, x);
-    let int = |x: i64| AttributeProto::of_int(attribute, x);
+/// Whether an attribute is tried by itself. Axes and perms depend on the layout and are tried apart; numbers that newer operator sets have as inputs
+/// are tried as those are.
+fn is_tried(op: &str, attribute: &str) -> bool {
     match (op, attribute) {
-        (_, "epsilon") => float(1e-5),
-        ("LeakyRelu", "alpha") => float(0.01),
-        ("HardSigmoid", "alpha") => float(0.2),
-        ("HardSigmoid", "beta") => float(0.5),
-        ("Selu", "alpha") => float(1.673_263_2),
-        ("Selu", "gamma") => float(1.050_701),
-        ("LRN", "alpha") => float(1e-4),
-        ("LRN", "beta") => float(0.75),
-        ("QuickGelu", "alpha") => float(1.702),
-        ("ThresholdedRelu" | "Elu" | "Celu", "alpha") => float(1.0),
-        (_, "alpha" | "beta") => float(1.0),
-        (_, "min") => float(f32::MIN),
-        (_, "max") => float(f32::MAX),
-        (_, "group") => int(1),
-        (_, "cubic_coeff_a") => float(-0.75),
-        (_, "approximate") => AttributeProto::of_string(attribute, "none"),
-        (_, "auto_pad") => AttributeProto::of_string(attribute, "NOTSET"),
-        ("Resize", "coordinate_transformation_mode") => AttributeProto::of_string(attribute, "half_pixel"),
-        ("Resize", "nearest_mode") => AttributeProto::of_string(attribute, "round_prefer_floor"),
-        ("Resize" | "Upsample", "mode") => AttributeProto::of_string(attribute, "nearest"),
-        ("Pad", "mode") => AttributeProto::of_string(attribute, "constant"),
-        (_, "direction") => AttributeProto::of_string(attribute, "forward"),
-        (_, "strides" | "dilations") => AttributeProto::of_ints(attribute, &vec![1; like.ints.len()]),
-        (_, "pads" | "output_padding") => AttributeProto::of_ints(attribute, &vec![0; like.ints.len()]),
-        _ => int(0),
+        ("Resize" | "Upsample", _) => true,
+        ("Slice" | "Split" | "TopK" | "Tile", "starts" | "ends" | "split" | "k" | "repeats") => false,
+        ("Softmax" | "LogSoftmax" | "Constant", _) | (_, "axis" | "axes" | "perm" | "keepdims" | "allowzero" | "to") => false,
+        ("Conv", _) => attribute_kind(op, attribute) != Kind::LhAct,
+        _ => true,
     }
 }
 
@@ -92,19 +68,18 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
                 continue;
             }
             let mut all = Vec::new();
-            for (name, wanted) in differing(mine, theirs) {
-                let Some(kind) = kind(mine.op_type(), &name).filter(|_| has(bench, mine, &name)) else { continue };
-                let now = mine.attr(&name).cloned().unwrap_or_else(|| default(mine.op_type(), &name, &wanted));
-                // Of lists of words the operator has its own: it is told by saying nothing.
-                let usual = wanted.strings.is_empty() && wanted.r#type() == AttributeType::Strings
-                    || theirs.attr(&name).is_none() && now.r#type() == AttributeType::Strings;
-                let edit = match usual {
-                    true => Edit::RemoveAttribute { node: bench.key(*t), attribute: name.clone() },
-                    false => Edit::SetAttribute { node: bench.key(*t), attribute: wanted.clone() },
+            for Difference { name, now, wanted } in differing(bench, mine, theirs) {
+                if !is_tried(mine.op_type(), &name) || !has(bench, mine, &name) {
+                    continue;
+                }
+                // Where no default is one value, saying nothing is what the source does.
+                let edit = match &wanted {
+                    None => Edit::RemoveAttribute { node: bench.key(*t), attribute: name.clone() },
+                    Some(wanted) => Edit::SetAttribute { node: bench.key(*t), attribute: wanted.clone() },
                 };
-                let new = if usual { "the operator's own".to_string() } else { show(&wanted) };
-                let words = format!("{name} of {} is {}, the source has {new}", mine.op_type(), show(&now));
-                all.push(Remedy::new(kind, edit, words).at(*t));
+                let shown = |a: &Option<AttributeProto>| a.as_ref().map_or("the operator's own".to_string(), show);
+                let words = format!("{name} of {} is {}, the source has {}", mine.op_type(), shown(&now), shown(&wanted));
+                all.push(Remedy::new(attribute_kind(mine.op_type(), &name), edit, words).at(*t));
             }
             if all.len() > 1 {
                 // Whoever changes strides or groups changes pads to keep the shape.
@@ -149,22 +124,33 @@ fn has(bench: &Bench<'_>, node: &NodeProto, attribute: &str) -> bool {
     known.peek().is_none() || known.any(|a| a == attribute)
 }
 
-/// Attributes in which two operators of a type differ, with the source's value.
-fn differing(mine: &NodeProto, theirs: &NodeProto) -> Vec<(String, AttributeProto)> {
+/// An attribute in which two operators of a type differ: `None` where it is not there, and has no default that is one value.
+struct Difference {
+    name: String,
+    now: Option<AttributeProto>,
+    wanted: Option<AttributeProto>,
+}
+
+/// Attributes in which two operators of a type differ, each with what its own operator set says of those that are not there.
+fn differing(bench: &Bench<'_>, mine: &NodeProto, theirs: &NodeProto) -> Vec<Difference> {
     let mut names: Vec<&str> = theirs.attribute.iter().chain(&mine.attribute).map(|a| a.name()).collect();
     names.sort_unstable();
     names.dedup();
-    let op = mine.op_type();
     let mut out = Vec::new();
     for name in names {
         let Some(like) = theirs.attr(name).or_else(|| mine.attr(name)) else { continue };
         if like.g.is_some() || like.t.is_some() {
             continue;
         }
-        let wanted = theirs.attr(name).cloned().unwrap_or_else(|| default(op, name, like));
-        let now = mine.attr(name).cloned().unwrap_or_else(|| default(op, name, like));
-        if !same(&wanted, &now) {
-            out.push((name.to_string(), wanted));
+        let wanted = theirs.attr(name).cloned().or_else(|| bench.reference().model().default_attribute(theirs, like));
+        let now = mine.attr(name).cloned().or_else(|| bench.target().model().default_attribute(mine, like));
+        let differ = match (&now, &wanted) {
+            (Some(now), Some(wanted)) => !same(now, wanted),
+            // What a kernel's size is follows from its weights.
+            (None, _) | (_, None) => name != "kernel_shape",
+        };
+        if differ {
+            out.push(Difference { name: name.to_string(), now, wanted });
         }
     }
     out
@@ -211,10 +197,14 @@ fn other_choices(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     };
     let mut out = Vec::new();
     let mut add = |wanted: AttributeProto| {
-        let now = node.attr(wanted.name()).cloned().unwrap_or_else(|| default(op, wanted.name(), &wanted));
-        if let Some(kind) = kind(op, wanted.name()).filter(|_| !same(&now, &wanted)) {
+        let Some(now) = node.attr(wanted.name()).cloned().or_else(|| bench.target().model().default_attribute(node, &wanted)) else {
+            return;
+        };
+        if !same(&now, &wanted) {
             let words = format!("{} of {op} is {}; the source's numbers ask for {}", wanted.name(), show(&now), show(&wanted));
-            out.push(Remedy::new(kind, Edit::SetAttribute { node: bench.key(t), attribute: wanted }, words).at(t));
+            out.push(
+                Remedy::new(attribute_kind(op, wanted.name()), Edit::SetAttribute { node: bench.key(t), attribute: wanted }, words).at(t),
+            );
         }
     };
     for (name, values) in words {
@@ -311,9 +301,9 @@ pub(in crate::localize) fn effective_pads(
         auto => {
             let mut pads = vec![0; 2 * spatial];
             for i in 0..spatial {
-                let n = dims[i + 2] as i64;
-                let out = (n + strides.get(i)? - 1) / strides.get(i)?;
-                let total = ((out - 1) * strides[i] + (kernel.get(i)? - 1) * dilations.get(i)? + 1 - n).max(0);
+                let (n, stride) = (dims[i + 2] as i64, *strides.get(i).filter(|s| **s > 0)?);
+                let out = (n + stride - 1) / stride;
+                let total = ((out - 1) * stride + (kernel.get(i)? - 1) * dilations.get(i)? + 1 - n).max(0);
                 let small = total / 2;
                 (pads[i], pads[i + spatial]) = if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
             }

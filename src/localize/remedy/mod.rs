@@ -29,6 +29,7 @@ use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
+pub use attributes::attribute_kind;
 pub(super) use attributes::effective_pads;
 pub use constants::replaced as replaced_constant;
 pub(super) use steps::{agreement, contradicts};

@@ -131,11 +131,11 @@ fn operator(model: &Model, node: &NodeProto, scope: &Scope<'_>, say: &mut impl F
     let Some(attributes) = &found.attributes else {
         return say(Severity::Error, "op_type", format!("{op} was withdrawn in version {} and {version} is imported", found.since));
     };
-    for (name, _, _) in attributes.iter().filter(|(name, _, required)| *required && node.attr(name).is_none()) {
-        say(Severity::Error, name, format!("{op} needs the attribute"));
+    for missing in attributes.iter().filter(|a| a.required && node.attr(a.name).is_none()) {
+        say(Severity::Error, missing.name, format!("{op} needs the attribute"));
     }
     for attribute in &node.attribute {
-        match attributes.iter().find(|(name, _, _)| *name == attribute.name()) {
+        match attributes.iter().find(|a| a.name == attribute.name()) {
             // Names that begin so are for whoever wrote the file; runtimes pass over them.
             None if attribute.name().starts_with("__") => {}
             None => {
@@ -143,8 +143,8 @@ fn operator(model: &Model, node: &NodeProto, scope: &Scope<'_>, say: &mut impl F
                 let severity = if domain.is_empty() { Severity::Error } else { Severity::Warning };
                 say(severity, attribute.name(), format!("{op} of version {version} has no such attribute"));
             }
-            Some((_, wanted, _)) if attribute.r#type() != *wanted && attribute.r#type() != AttributeType::Undefined => {
-                say(Severity::Error, attribute.name(), format!("is {}, {op} wants {}", kind(attribute.r#type()), kind(*wanted)));
+            Some(a) if attribute.r#type() != a.kind && attribute.r#type() != AttributeType::Undefined => {
+                say(Severity::Error, attribute.name(), format!("is {}, {op} wants {}", kind(attribute.r#type()), kind(a.kind)));
             }
             Some(_) => {}
         }

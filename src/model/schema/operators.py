@@ -2,12 +2,13 @@
 
 python operators.py > operators.tsv      # with onnx 1.23, onnxruntime 1.32
 One line a version: domain, name, since, inputs least..most, outputs least..most, attributes. `*` is without limit; an attribute is
-name:type, with `!` when required; a deprecated version has `-` in place of its attributes. Then, for ONNX's own domain, the element type
+name:type, with `!` when required, and with `=value` where the schema has a default that is one number or word; a deprecated version has `-` in place of its attributes. Then, for ONNX's own domain, the element type
 of each input: a variable, a number of TensorProto.DataType, or `?` for what is no tensor; `+` repeats the last one with one type, `*` with
 any. Then what the variables may be. Last the names of the inputs.
 """
 import sys
 
+import numpy as np
 import onnx
 from onnx import defs
 
@@ -19,6 +20,19 @@ KINDS = {"FLOAT": "f", "INT": "i", "STRING": "s", "TENSOR": "t", "GRAPH": "g", "
 def kind(attribute):
     name = str(attribute.type).split(".")[-1]
     return KINDS[name]
+
+
+def default(attribute):
+    """`=value`, in the shortest form that reads back; nothing for lists, which have no space to stand in."""
+    value = attribute.default_value if hasattr(attribute, "default_value") else onnx.AttributeProto.FromString(attribute._default_value)
+    if value.type == onnx.AttributeProto.UNDEFINED:
+        return ""
+    value = onnx.helper.get_attribute_value(value)
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, float):
+        value = np.format_float_scientific(np.float32(value), unique=True, trim="-")
+    return "" if isinstance(value, (list, tuple)) or " " in str(value) or not str(value) else f"={value}"
 
 
 def number(text):
@@ -46,7 +60,7 @@ def types(schema):
 
 def line(schema, domain):
     many = lambda n: "*" if n >= MANY else str(n)
-    attributes = " ".join(f"{k}:{kind(a)}{'!' if a.required else ''}" for k, a in sorted(schema.attributes.items()))
+    attributes = " ".join(f"{k}:{kind(a)}{'!' if a.required else ''}{default(a)}" for k, a in sorted(schema.attributes.items()))
     if schema.deprecated:
         attributes = "-"
     inputs, constraints = ([], []) if domain else types(schema)

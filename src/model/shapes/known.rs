@@ -25,15 +25,17 @@ impl Call<'_> {
         match (op, &inputs[..]) {
             ("Identity" | "Abs" | "Neg" | "Not" | "Ceil" | "Floor" | "Round" | "Sqrt", [x]) => match ints(x) {
                 Some(v) if op != "Sqrt" => Some(Known::Ints(v.into_iter().map(|v| unary_int(op, v)).collect())),
-                _ => Some(Known::Floats(column(x)?.into_iter().map(|v| unary_float(op, v)).collect())),
+                _ => Some(Known::Floats(column(x)?.into_iter().map(|v| held(x.dtype, unary_float(op, v))).collect())),
             },
-            ("Cast", [x]) => match (ints(x), is_integer(self.cast_to()?)) {
-                (Some(v), true) => Some(Known::Ints(v)),
-                (_, to_int) => {
-                    let v = column(x)?;
-                    Some(if to_int { Known::Ints(v.into_iter().map(|v| v as i64).collect()) } else { Known::Floats(v) })
-                }
-            },
+            ("Cast", [x]) => {
+                let to = self.cast_to()?;
+                Some(match (ints(x), is_integer(to)) {
+                    (Some(v), true) => Known::Ints(v.into_iter().map(|v| wrapped(to, v)).collect()),
+                    (None, true) if to == DataType::Bool => Known::Ints(column(x)?.into_iter().map(|v| i64::from(v != 0.0)).collect()),
+                    (None, true) => Known::Ints(column(x)?.into_iter().map(|v| wrapped(to, v as i64)).collect()),
+                    (_, false) => Known::Floats(column(x)?.into_iter().map(|v| held(to, v)).collect()),
+                })
+            }
             ("Where", [c, a, b]) => {
                 let (c, a, b) = (ints(c)?, ints(a)?, ints(b)?);
                 Some(Known::Ints((0..count).map(|i| if c[i] != 0 { a[i] } else { b[i] }).collect()))
@@ -41,9 +43,11 @@ impl Call<'_> {
             (_, [a, b]) => match (ints(a), ints(b)) {
                 (Some(a), Some(b)) => a.iter().zip(&b).map(|(a, b)| binary_int(op, *a, *b)).collect::<Option<_>>().map(Known::Ints),
                 _ => {
+                    let of = a.dtype;
                     let (a, b) = (column(a)?, column(b)?);
                     let compared = matches!(op, "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual");
-                    let out: Vec<f64> = a.iter().zip(&b).map(|(a, b)| binary_float(op, *a, *b)).collect::<Option<_>>()?;
+                    let result = |(x, y): (&f64, &f64)| binary_float(op, *x, *y).map(|v| held(of, v));
+                    let out: Vec<f64> = a.iter().zip(&b).map(result).collect::<Option<_>>()?;
                     Some(if compared { Known::Ints(out.iter().map(|v| *v as i64).collect()) } else { Known::Floats(out) })
                 }
             },
@@ -120,6 +124,30 @@ pub(super) fn strides(shape: &[usize]) -> Vec<isize> {
 
 pub(super) fn is_integer(dtype: DataType) -> bool {
     !matches!(dtype, DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16)
+}
+
+/// A number as a float type holds it: runtimes compute with what the type has, and a floor behind may tell the difference.
+fn held(dtype: DataType, v: f64) -> f64 {
+    match dtype {
+        DataType::Float => f64::from(v as f32),
+        DataType::Float16 => half::f16::from_f64(v).to_f64(),
+        DataType::Bfloat16 => half::bf16::from_f64(v).to_f64(),
+        _ => v,
+    }
+}
+
+/// An integer as an integer type holds it.
+fn wrapped(dtype: DataType, v: i64) -> i64 {
+    match dtype {
+        DataType::Bool => i64::from(v != 0),
+        DataType::Int8 => i64::from(v as i8),
+        DataType::Uint8 => i64::from(v as u8),
+        DataType::Int16 => i64::from(v as i16),
+        DataType::Uint16 => i64::from(v as u16),
+        DataType::Int32 => i64::from(v as i32),
+        DataType::Uint32 => i64::from(v as u32),
+        _ => v,
+    }
 }
 
 fn unary_int(op: &str, v: i64) -> i64 {

@@ -42,7 +42,8 @@ impl Call<'_> {
                 return fault!("scales", "{floats:?} for data {:?}", x.shape);
             }
             for (scale, a) in floats.iter().zip(&picked) {
-                out[*a] = (x.shape[*a] as f64 * scale).floor() as usize;
+                // In single precision, as ONNX and the runtimes have it: 10 * 0.7 is 7.
+                out[*a] = (x.shape[*a] as f32 * *scale as f32).floor() as usize;
             }
         }
         Ok(vec![Some(Fact::new(x.dtype, out))])

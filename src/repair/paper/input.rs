@@ -1,7 +1,7 @@
 //! What the paper does before any layer: the target's input in the source's shape, and one output.
 
 use super::{Change, of_types};
-use crate::localize::{Kind, recipe_keys};
+use crate::localize::Kind;
 use crate::model::onnx::tensor_shape_proto::Dimension;
 use crate::model::onnx::type_proto::Value as Type;
 use crate::model::onnx::{AttributeProto, ValueInfoProto};
@@ -33,7 +33,7 @@ pub(super) fn alike(job: &Job, target: &Model) -> Option<Change> {
     let recipe = job.target_feed.recipe.clone().zip(job.source_feed.recipe.as_ref()).map(|(now, source)| {
         let mut new = now.clone();
         (new.layout, new.size, new.resize_to) = (source.layout, source.size, source.resize_to);
-        let keys = recipe_keys(&now, &new);
+        let keys = now.differing(&new);
         (new, keys)
     });
     let sorted = |dims: &[Option<usize>]| {

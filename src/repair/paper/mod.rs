@@ -43,7 +43,7 @@ const SAME: usize = 6;
 struct Change {
     kind: Kind,
     edit: Edit,
-    recipe: Option<(Recipe, Vec<&'static str>)>,
+    recipe: Option<(Recipe, Vec<crate::dataset::RecipeKey>)>,
     words: String,
     nodes: Vec<String>,
     safe: bool,

@@ -16,8 +16,8 @@ struct Layout {
     run: usize,
     /// Rows until the parameters start over.
     parameters: usize,
-    /// Elements along the axis that share one parameter, in blocked quantisation; else 1.
-    block: usize,
+    /// Elements along the axis that share one parameter, in blocked quantisation; else `None`.
+    block: Option<usize>,
     /// Elements along the axis.
     axis: usize,
 }
@@ -26,7 +26,7 @@ impl Layout {
     fn new(shape: &[usize], parameters: &[usize], axis: i64, block: usize) -> TractResult<Self> {
         let count: usize = parameters.iter().product();
         if count == 1 {
-            return Ok(Self { run: shape.iter().product::<usize>().max(1), parameters: 1, block: 1, axis: 1 });
+            return Ok(Self { run: shape.iter().product::<usize>().max(1), parameters: 1, block: None, axis: 1 });
         }
         let rank = shape.len() as i64;
         let axis = if axis < 0 { axis + rank } else { axis };
@@ -34,24 +34,21 @@ impl Layout {
         let at = axis as usize;
         let run = shape[at + 1..].iter().product();
         if block > 0 {
-            ensure!(
-                parameters.len() == shape.len() && parameters[at] == shape[at].div_ceil(block),
-                "scales of shape {parameters:?} do not fit blocks of {block}"
-            );
-            return Ok(Self { run, parameters: count, block, axis: shape[at] });
+            let mut wanted = shape.to_vec();
+            wanted[at] = shape[at].div_ceil(block);
+            ensure!(parameters == wanted, "scales of shape {parameters:?} do not fit blocks of {block}: {wanted:?} would");
+            return Ok(Self { run, parameters: count, block: Some(block), axis: shape[at] });
         }
         ensure!(count == shape[at], "{count} scales for an axis of {}", shape[at]);
-        Ok(Self { run, parameters: count, block: 1, axis: shape[at] })
+        Ok(Self { run, parameters: count, block: None, axis: shape[at] })
     }
 
     /// The parameter of the `row`th run, and of element `i` in it.
     fn of(&self, row: usize, i: usize) -> usize {
-        if self.block == 1 {
-            return row % self.parameters;
-        }
-        let blocks = self.axis.div_ceil(self.block);
+        let Some(block) = self.block else { return row % self.parameters };
+        let blocks = self.axis.div_ceil(block);
         let (outer, along) = (row / self.axis, row % self.axis);
-        ((outer * blocks + along / self.block) * self.run + i) % self.parameters
+        ((outer * blocks + along / block) * self.run + i) % self.parameters
     }
 }
 
@@ -118,7 +115,7 @@ fn quantise_as<T: Quantised>(x: &[f32], shape: &[usize], scales: &[f32], zeros: 
     let mut plain = out.try_as_plain_ram_mut()?;
     let to = plain.as_slice_mut::<T>()?;
     for (row, (from, to)) in x.chunks(layout.run.max(1)).zip(to.chunks_mut(layout.run.max(1))).enumerate() {
-        if layout.block == 1 {
+        if layout.block.is_none() {
             let at = layout.of(row, 0);
             simd::run(Quantise { from, to, scale: scales[at], zero: zeros[at] });
         } else {
@@ -136,7 +133,7 @@ fn dequantise_from<T: Quantised>(x: &[T], shape: &[usize], scales: &[f32], zeros
     let mut plain = out.try_as_plain_ram_mut()?;
     let to = plain.as_slice_mut::<f32>()?;
     for (row, (from, to)) in x.chunks(layout.run.max(1)).zip(to.chunks_mut(layout.run.max(1))).enumerate() {
-        if layout.block == 1 {
+        if layout.block.is_none() {
             let at = layout.of(row, 0);
             simd::run(Dequantise { from, to, scale: scales[at], zero: zeros[at] });
         } else {
@@ -231,7 +228,7 @@ pub(super) fn dynamic_quantize_linear(_: &ParsingContext<'_>, _: &NodeProto) -> 
         let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), v| (l.min(*v), h.max(*v)));
         let scale = if high == low { 1.0 } else { (high - low) / 255.0 };
         let zero = (-low / scale).clamp(0.0, 255.0).round_ties_even();
-        let layout = Layout { run: x.len().max(1), parameters: 1, block: 1, axis: 1 };
+        let layout = Layout { run: x.len().max(1), parameters: 1, block: None, axis: 1 };
         let y = quantise_as::<u8>(x, v[0].shape(), &[scale], &[zero], layout)?;
         Ok(vec![y, tensor0(scale), tensor0(zero as u8)])
     };

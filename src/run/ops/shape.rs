@@ -49,8 +49,8 @@ fn cuts(shape: &[usize], starts: &[i64], ends: &[i64], axes: Option<&[i64]>, ste
             let start = start.clamp(0, dim);
             (start, ceil_div((end.clamp(0, dim) - start).max(0), step))
         } else {
-            let start = start.clamp(-1, dim - 1);
-            (start, ceil_div((start - end.clamp(-1, dim - 1)).max(0), step))
+            let start = start.clamp(0, (dim - 1).max(0));
+            (start, ceil_div((start - end.clamp(-1, dim - 1)).max(0), step).min(dim))
         };
         out.push(Cut { axis, start: start.max(0) as usize, length: length as usize, step });
     }
@@ -407,7 +407,9 @@ mod tests {
         assert_eq!(one(5, 3, 1, 1), Vec::<i64>::new());
         assert_eq!(one(5, 9, 12, 1), Vec::<i64>::new());
         assert_eq!(one(5, -9, -3, 1), [0, 1]);
+        assert_eq!(one(5, -9, i64::MIN, -1), [0]);
         assert_eq!(one(0, 0, 5, 1), Vec::<i64>::new());
+        assert_eq!(one(0, 0, i64::MIN, -1), Vec::<i64>::new());
         assert!(cuts(&[5], &[0], &[1], None, Some(&[0])).is_err());
         assert!(cuts(&[5], &[0], &[1], Some(&[1]), None).is_err());
     }
