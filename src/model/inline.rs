@@ -1,11 +1,11 @@
 //! Models in one flat graph: functions put in place of their calls, `If` with a known condition replaced by its branch, sparse
-//! initializers made dense. This is what is run; what is edited and saved is the model as it came.
+//! initializers made dense, sequences that are only taken apart put as plain operators. This is what is run; what is edited and saved is the model as it came.
 
 use super::file::{Entry, Part};
 use super::onnx::attribute_proto::AttributeType;
 use super::onnx::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::shapes::{Budget, infer_some};
-use super::{Edit, Model, ModelError, NodeExt, operators};
+use super::{Edit, Model, ModelError, NodeExt, operators, sequences};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
@@ -39,7 +39,12 @@ impl Model {
         for _ in 0..MOST_ROUNDS {
             match Inliner::new(&model, self.index().nodes().len() + MOST_NODES).round(&model)? {
                 Some(next) => model = next,
-                None => return Ok(model),
+                None => {
+                    return match sequences::taken_apart(&model) {
+                        Some(edit) => Ok(model.apply(&edit)?.0),
+                        None => Ok(model),
+                    };
+                }
             }
         }
         Err(ModelError::Invalid { place: "functions".into(), why: format!("are nested more than {MOST_ROUNDS} deep") })
@@ -50,7 +55,7 @@ impl Model {
         let sparse = |n: &NodeProto| n.op_type() == "Constant" && n.attr("sparse_value").is_some();
         self.proto().functions.is_empty()
             && self.sparse_initializers().next().is_none()
-            && !self.nodes().any(|(_, n)| n.op_type() == "If" || sparse(n))
+            && !self.nodes().any(|(_, n)| matches!(n.op_type(), "If" | "SplitToSequence" | "SequenceConstruct") || sparse(n))
     }
 
     /// The model with an edit of its flat form made: as it came where the edit leaves alone what functions and branches hold, flat otherwise.

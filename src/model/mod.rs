@@ -23,6 +23,7 @@ mod overlay;
 mod read;
 mod record;
 mod save;
+mod sequences;
 mod shapes;
 mod sparse;
 mod types;

@@ -46,12 +46,14 @@ struct NodePlan {
     plan: Arc<TypedSimplePlan>,
     /// The slots whose values the plan takes.
     data: Vec<usize>,
-    /// Keeps the addresses in the key from being used again.
-    _constants: Vec<Value>,
+    /// The weights in it; that they are kept keeps the addresses in the key from being used again.
+    constants: Vec<Value>,
 }
 
 /// Evaluates nodes and keeps their plans.
 pub struct Evaluator {
+    /// Where plans without weights go, and all are looked for first.
+    base: Option<Arc<Self>>,
     plans: Mutex<HashMap<Key, Arc<NodePlan>>>,
     nested: Mutex<HashMap<NestedKey, Arc<Nested>>>,
     limit: u64,
@@ -125,7 +127,24 @@ fn is_bound(op: &str, slot: usize) -> bool {
 impl Evaluator {
     /// An evaluator that refuses to make values of more bytes than this.
     pub fn limited(limit: u64) -> Self {
-        Self { plans: Mutex::default(), nested: Mutex::default(), limit }
+        Self { base: None, plans: Mutex::default(), nested: Mutex::default(), limit }
+    }
+
+    /// An evaluator for a network that is soon dropped: it has the plans of `base`, and those of weights that only it has go with it.
+    pub fn upon(base: &Arc<Self>) -> Self {
+        Self { base: Some(base.clone()), ..Self::limited(base.limit) }
+    }
+
+    fn find(&self, key: &Key) -> Option<Arc<NodePlan>> {
+        let in_base = self.base.as_ref().and_then(|base| base.find(key));
+        in_base.or_else(|| self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+    }
+
+    fn keep(&self, key: Key, plan: Arc<NodePlan>) -> Arc<NodePlan> {
+        match &self.base {
+            Some(base) if plan.constants.is_empty() => base.keep(key, plan),
+            _ => self.plans.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(plan).clone(),
+        }
     }
 
     /// Bytes that one value may have.
@@ -153,14 +172,12 @@ impl Evaluator {
             Input::Constant(v) | Input::Data(v) => Slot::Data(v.dtype() as i32, v.shape().to_vec()),
         });
         let key: Key = (kernel.opset, kernel.signature.clone(), slots.collect());
-        let found = self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let plan = match found {
+        let plan = match self.find(&key) {
             Some(plan) => plan,
             None => {
                 // The kernel's own names mean nothing outside.
                 let built = guarded(|| self.build(kernel, inputs, &key.2)).map_err(|e| RunError { node: None, ..e })?;
-                let plan = Arc::new(built);
-                self.plans.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(plan).clone()
+                self.keep(key, Arc::new(built))
             }
         };
         guarded(|| {
@@ -217,6 +234,6 @@ impl Evaluator {
         let model = lower(Extent::Node, kernel.opset, &nodes, &given, &constants, &outputs)?;
         budget::check(&model, self.limit)?;
         let plan = finish(model)?;
-        Ok(NodePlan { plan, data, _constants: constants.into_values().collect() })
+        Ok(NodePlan { plan, data, constants: constants.into_values().collect() })
     }
 }

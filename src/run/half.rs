@@ -55,6 +55,7 @@ fn rounds(op: &str) -> bool {
             | "Pow"
             | "QuickGelu"
             | "RMSNormalization"
+            | "SimplifiedLayerNormalization"
             | "Reciprocal"
             | "ReduceL1"
             | "ReduceL2"

@@ -131,6 +131,14 @@ impl Network {
         Self::with_evaluator(model, self.evaluator.clone(), Some(self))
     }
 
+    /// [`Network::edited`] for an edit that is only tried: plans of weights that it brings are dropped with it.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn tried(&self, model: &Model) -> Result<Self, ModelError> {
+        Self::with_evaluator(model, Arc::new(Evaluator::upon(&self.evaluator)), Some(self))
+    }
+
     fn with_evaluator(model: &Model, evaluator: Arc<Evaluator>, old: Option<&Self>) -> Result<Self, ModelError> {
         let index = model.index();
         let count = index.value_count();

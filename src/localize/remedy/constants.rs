@@ -213,9 +213,12 @@ fn defining(op: &str) -> &'static [f32] {
         "Gelu" | "FastGelu" | "BiasGelu" => &[0.5, 1.0, SQRT_2, FRAC_1_SQRT_2, 0.044_715, 0.797_884_6, 3.0, 1.702],
         "HardSwish" => &[3.0, 6.0, 0.0, 1.0, 0.5],
         "HardSigmoid" => &[0.2, 0.5, 0.0, 1.0],
-        "LayerNormalization" | "GroupNormalization" | "InstanceNormalization" | "BatchNormalization" | "RMSNormalization" => {
-            &[1e-5, 2.0, 0.5]
-        }
+        "LayerNormalization"
+        | "GroupNormalization"
+        | "InstanceNormalization"
+        | "BatchNormalization"
+        | "RMSNormalization"
+        | "SimplifiedLayerNormalization" => &[1e-5, 2.0, 0.5],
         "Mish" | "Softplus" | "Swish" | "QuickGelu" => &[1.0, 1.702, -1.0],
         "LeakyRelu" => &[0.01],
         "Elu" | "Celu" => &[1.0],

@@ -46,7 +46,8 @@ pub(super) fn instead(bench: &Bench<'_>, t: OpId, slot: usize, v: ValueId, now: 
 fn role(op: &str, slot: usize) -> Kind {
     match (op, slot) {
         ("BatchNormalization" | "InstanceNormalization" | "LayerNormalization" | "GroupNormalization", _) => Kind::WbNorm,
-        ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2 | 3) | ("RMSNormalization", _) => Kind::WbNorm,
+        ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2 | 3)
+        | ("RMSNormalization" | "SimplifiedLayerNormalization", _) => Kind::WbNorm,
         ("Conv" | "Gemm" | "ConvTranspose" | "FusedConv", 2) | ("Add", _) => Kind::WbBias,
         ("LSTM" | "GRU" | "RNN", 3) | ("BiasGelu" | "FastGelu", 1) | ("SkipLayerNormalization", 4) | ("QLinearConv", 8) => Kind::WbBias,
         ("QuantizeLinear" | "DequantizeLinear", 1 | 2) => Kind::WbQuant,

@@ -248,9 +248,13 @@ pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
 /// A function of one value that is missing behind a node, where the source has it inside a larger operator and so no node to take over.
 fn inner(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     let inside = |s: &OpId| match bench.reference().op(*s).op_type() {
-        "LayerNormalization" | "GroupNormalization" | "InstanceNormalization" | "RMSNormalization" | "LpNormalization" | "ReduceL2" => {
-            &["Sqrt", "Reciprocal"][..]
-        }
+        "LayerNormalization"
+        | "GroupNormalization"
+        | "InstanceNormalization"
+        | "RMSNormalization"
+        | "SimplifiedLayerNormalization"
+        | "LpNormalization"
+        | "ReduceL2" => &["Sqrt", "Reciprocal"][..],
         "Gelu" | "FastGelu" => &["Erf", "Tanh"],
         "HardSwish" | "HardSigmoid" => &["HardSigmoid"],
         "Mish" => &["Softplus", "Tanh"],

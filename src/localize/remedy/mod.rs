@@ -176,7 +176,7 @@ impl Bench<'_> {
         {
             return f32::INFINITY;
         }
-        let Ok(edited) = base.edited(&model) else { return f32::INFINITY };
+        let Ok(edited) = base.tried(&model) else { return f32::INFINITY };
         let checks = remedy.checks.as_ref().unwrap_or(&self.checks);
         // One image sorts out most candidates.
         let first = error_after(self.a, &edited, checks, &self.wanted, 1);
@@ -233,12 +233,11 @@ fn tried(bench: &Bench<'_>, before: f32) -> Vec<Found> {
     }
     // Two edits that belong together: the single one that helps most, then another on top.
     let mut partial: Vec<(f32, Remedy)> = Vec::new();
-    for family in FAMILIES {
-        for remedy in family(bench).into_iter().take(MOST / 4) {
-            let error = bench.error(bench.target(), &remedy);
-            if error < before.min(1.0) * 0.7 {
-                partial.push((error, remedy));
-            }
+    let all: Vec<Remedy> = FAMILIES.iter().flat_map(|family| family(bench).into_iter().take(MOST / 4)).collect();
+    for remedy in &all {
+        let error = bench.error(bench.target(), remedy);
+        if error < before.min(1.0) * 0.7 {
+            partial.push((error, remedy.clone()));
         }
     }
     partial.sort_by(|x, y| x.0.total_cmp(&y.0));
@@ -246,22 +245,20 @@ fn tried(bench: &Bench<'_>, before: f32) -> Vec<Found> {
         if first.checks.is_some() {
             continue;
         }
-        for family in FAMILIES {
-            for second in family(bench).into_iter().take(MOST / 4) {
-                if second.ops == first.ops && second.kind == first.kind && second.tensors == first.tensors {
-                    continue;
-                }
-                let mut both = second.clone();
-                both.edit = Edit::All(vec![first.edit.clone(), second.edit.clone()]);
-                let after = bench.error(bench.target(), &both);
-                if after <= bench.floor {
-                    both.kind = first.kind;
-                    both.words = format!("{}; {}", first.words, second.words);
-                    both.ops = first.ops.iter().chain(&second.ops).copied().collect();
-                    both.tensors = first.tensors.iter().chain(&second.tensors).copied().collect();
-                    both.equivalents.push(second.kind);
-                    return vec![Found { remedy: both, after }];
-                }
+        for second in &all {
+            if second.ops == first.ops && second.kind == first.kind && second.tensors == first.tensors {
+                continue;
+            }
+            let mut both = second.clone();
+            both.edit = Edit::All(vec![first.edit.clone(), second.edit.clone()]);
+            let after = bench.error(bench.target(), &both);
+            if after <= bench.floor {
+                both.kind = first.kind;
+                both.words = format!("{}; {}", first.words, second.words);
+                both.ops = first.ops.iter().chain(&second.ops).copied().collect();
+                both.tensors = first.tensors.iter().chain(&second.tensors).copied().collect();
+                both.equivalents.push(second.kind);
+                return vec![Found { remedy: both, after }];
             }
         }
     }

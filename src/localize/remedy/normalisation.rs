@@ -8,14 +8,29 @@ use crate::localize::Kind;
 use crate::model::{Edit, NodeExt};
 use crate::run::{OpId, Value};
 
-/// Parameters of a batch norm whose counterpart the source folded away: each one solved for alone.
+/// A batch norm that was left in training; parameters of one whose counterpart the source folded away, each one solved for alone.
 pub(super) fn normalisation(bench: &Bench<'_>) -> Vec<Remedy> {
     let is_norm = |id: &OpId| bench.target().op(*id).op_type() == "BatchNormalization";
     let solved = pairs(bench).into_iter().filter_map(|(mine, source)| {
         let norm = mine.tail.iter().copied().find(is_norm)?;
         solve_norm(bench, &mine, norm, &source)
     });
-    solved.flatten().collect()
+    bench.ops.iter().filter_map(|t| inferring(bench, *t)).chain(solved.flatten()).collect()
+}
+
+/// A batch norm that was left in training: it normalises by the mean and variance of the batch that it is given, and makes them outputs.
+fn inferring(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
+    let node = bench.target().op(t).proto();
+    let trains = node.int("training_mode").unwrap_or(0) != 0 || node.output.len() > 1;
+    if node.op_type() != "BatchNormalization" || !trains {
+        return None;
+    }
+    let mut with = node.clone();
+    with.output.truncate(1);
+    with.attribute.retain(|a| a.name() != "training_mode");
+    let edit = Edit::ReplaceNode { node: bench.key(t), with };
+    let words = "BatchNormalization is in training mode: it normalises by the batch's own statistics, and not by those it was given";
+    Some(Remedy::new(Kind::WbNorm, edit, words).at(t).or(&[Kind::LhAct]))
 }
 
 fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> Option<Vec<Remedy>> {

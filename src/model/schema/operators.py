@@ -63,7 +63,7 @@ def line(schema, domain):
     attributes = " ".join(f"{k}:{kind(a)}{'!' if a.required else ''}{default(a)}" for k, a in sorted(schema.attributes.items()))
     if schema.deprecated:
         attributes = "-"
-    inputs, constraints = ([], []) if domain else types(schema)
+    inputs, constraints = ([], []) if domain or not isinstance(schema, defs.OpSchema) else types(schema)
     return "\t".join([domain, schema.name, str(schema.since_version), f"{schema.min_input}..{many(schema.max_input)}",
                       f"{schema.min_output}..{many(schema.max_output)}", attributes,
                       " ".join(inputs), " ".join(constraints), " ".join(i.name for i in schema.inputs)])
@@ -73,7 +73,10 @@ def main():
     lines = {line(s, s.domain) for s in defs.get_all_schemas_with_history()}
     try:
         import onnxruntime.capi.onnxruntime_pybind11_state as state
-        lines |= {line(s, s.domain) for s in state.get_all_operator_schema() if s.domain == "com.microsoft"}
+        schemas = state.get_all_operator_schema()
+        lines |= {line(s, s.domain) for s in schemas if s.domain == "com.microsoft"}
+        # Its optimiser writes this one into ONNX's own domain.
+        lines |= {line(s, "") for s in schemas if s.name == "SimplifiedLayerNormalization"}
     except ImportError:
         sys.exit("onnxruntime is needed for the domain com.microsoft")
     print(f"# onnx {onnx.__version__}, operator set {defs.onnx_opset_version()}; see operators.py")

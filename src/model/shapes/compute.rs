@@ -91,7 +91,7 @@ impl Call<'_> {
             "BatchNormalization" => self.per_channel(&["scale", "B", "mean", "var"]),
             "InstanceNormalization" => self.per_channel(&["scale", "B"]),
             "GroupNormalization" => self.per_channel(&[]),
-            "LayerNormalization" | "RMSNormalization" => self.layer_norm(),
+            "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization" => self.layer_norm(),
             "Constant" => Ok(vec![self.constant()]),
             "MatMul" => self.matmul(0, 1, None),
             "MatMulInteger" => self.matmul(0, 1, Some(DataType::Int32)),
