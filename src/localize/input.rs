@@ -62,6 +62,13 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             && let Some(given) = feed(subject, reference, images, &h.recipe)
             && (images.len() == 1 || fits(&given))
         {
+            // Where the input has other readers, one that takes it in another order may be wrong by itself.
+            let own = (!h.keys.is_empty() && has_other_readers(subject.target)).then(|| feed(subject, reference, images, &all[0].recipe));
+            if let Some(own) = own.flatten()
+                && left_over(subject, reference, &own, precision, hints) < left_over(subject, reference, &given, precision, hints)
+            {
+                return believed(subject, &all[0], recipe, theirs, own);
+            }
             return believed(subject, h, recipe, theirs, given);
         }
     }
@@ -91,6 +98,12 @@ pub(super) fn choose(subject: &Subject<'_>, reference: &Reference<'_>, images: &
             notes: vec!["the target's recipe gives no tensor that it accepts; it is fed the source's".into()],
         },
     }
+}
+
+/// Whether more than one node computes with an input.
+fn has_other_readers(target: &Network) -> bool {
+    let computes = |id: &&OpId| !matches!(target.op(**id).op_type(), "Shape" | "Size");
+    target.inputs().iter().any(|v| target.consumers(*v).iter().filter(computes).count() > 1)
 }
 
 /// What is left to explain when the target is fed like this: regions and values at fault, and whether no edit mends the first of them.

@@ -5,10 +5,11 @@
 //! images would lose no less.
 
 use super::Subject;
+use super::remedy::limits;
 use crate::align::{Alignment, Region, Verdict, relative_error, worst_error};
 use crate::model::ValueId;
 use crate::model::onnx::tensor_proto::DataType;
-use crate::run::{OpId, Value, Watch};
+use crate::run::{OpId, Steps, Value, Watch, hands_on};
 use std::collections::{HashMap, HashSet};
 
 /// Images that ranges are measured on, of the flipped and of the agreeing ones; more where they do not explain all.
@@ -28,10 +29,12 @@ const MUCH: f32 = 4.0;
 /// and no less than this.
 const LEAST: f32 = 0.03;
 
-/// A QuantizeLinear with the values at its place as they were if nothing were quantised.
+/// What quantises, with the values at its place as they were if nothing were quantised.
 struct Step {
     /// What it makes.
     output: ValueId,
+    /// The source's value that it stands for, where that is measured in place of what a QuantizeLinear is given.
+    source: Option<ValueId>,
     scale: f32,
     zero: f32,
     bottom: f32,
@@ -55,7 +58,8 @@ pub(super) fn explain(
     let least = (floor * MUCH).max(LEAST);
     let asked = |r: &Region| r.verdict == Verdict::Faulty || (r.verdict == Verdict::Clean && r.isolated.is_some_and(|e| e > least));
     let asked = regions.iter().enumerate().filter(|(_, r)| asked(r));
-    let found: Vec<(usize, Vec<Step>)> = asked.filter_map(|(i, r)| Some((i, steps(a, r, threshold)?))).collect();
+    let of = |r: &Region| steps(a, r, threshold).or_else(|| rounding(a, r));
+    let found: Vec<(usize, Vec<Step>)> = asked.filter_map(|(i, r)| Some((i, of(r)?))).collect();
     let mut ranges = Ranges::default();
     if found.is_empty() {
         return ranges;
@@ -64,7 +68,9 @@ pub(super) fn explain(
         step.values.iter().for_each(|v| widen(ranges.entry(step.output).or_insert((0.0, 0.0)), v));
     }
     let places: Vec<&Region> = found.iter().map(|(i, _)| &regions[*i]).collect();
-    let needed: HashSet<ValueId> = places.iter().flat_map(|r| &r.inputs).map(|i| a.pairs[*i].source).collect();
+    let measured: Vec<(ValueId, ValueId)> = found.iter().flat_map(|(_, s)| s).filter_map(|s| Some((s.output, s.source?))).collect();
+    let inputs = places.iter().flat_map(|r| &r.inputs).map(|i| a.pairs[*i].source);
+    let needed: HashSet<ValueId> = inputs.chain(measured.iter().map(|(_, source)| *source)).collect();
     let fit = |ranges: &Ranges, i: usize, steps: &[Step]| {
         let times = if regions[i].verdict == Verdict::Faulty { WRONG } else { FAR };
         steps.iter().all(|s| ranges.get(&s.output).is_some_and(|range| s.fits(*range, times)))
@@ -92,6 +98,11 @@ pub(super) fn explain(
         });
         for region in &places {
             unquantised(a, region, &values, &mut ranges);
+        }
+        for (output, source) in &measured {
+            if let (Some(range), Some(x)) = (ranges.get_mut(output), values.get(source)) {
+                widen(range, x);
+            }
         }
     }
     let outcome: Vec<(usize, bool)> = found.iter().map(|(i, steps)| (*i, fit(&ranges, *i, steps))).collect();
@@ -156,6 +167,9 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
             "QuantizeLinear" => {
                 let input = input?;
                 let values = right.get(&input).cloned().or_else(|| a.fed(input).map(<[Value]>::to_vec))?;
+                if a.pair_of(output).is_some() && a.fed(output).is_some_and(|wanted| worst_error(&values, wanted) > threshold * 0.5) {
+                    return None;
+                }
                 from.insert(output, quantised.len());
                 quantised.push((*id, output));
                 right.insert(output, values);
@@ -189,24 +203,36 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
             }
         }
     }
-    let read = |(id, output): (OpId, ValueId)| {
-        let scale = constant(id, 1).filter(|s| s.len() == 1)?.to_f32().first().copied()?;
-        let zero = constant(id, 2);
-        let (bottom, top) = match zero.map(Value::dtype) {
-            Some(DataType::Int8) => (-128.0, 127.0),
-            Some(DataType::Uint8) | None => (0.0, 255.0),
-            Some(DataType::Int16) => (-32768.0, 32767.0),
-            Some(DataType::Uint16) => (0.0, 65535.0),
-            Some(_) => return None,
-        };
-        let zero = zero.map_or(Some(0.0), |z| z.to_f32().first().copied())?;
-        Some(Step { output, scale, zero, bottom, top, values: right.get(&output)?.clone() })
-    };
+    let read = |(id, output): (OpId, ValueId)| Step::new(output, constant(id, 1)?, constant(id, 2), right.get(&output)?.clone());
     let steps: Option<Vec<Step>> = quantised.into_iter().map(read).collect();
     steps.filter(|s| !s.is_empty())
 }
 
+/// The step of a region that is one operator between integers, where what it loses is no more than its rounding.
+fn rounding(a: &Alignment<'_>, region: &Region) -> Option<Vec<Step>> {
+    let target = a.target();
+    let mut all = region.target.iter().filter(|id| !hands_on(target.op(**id).op_type()));
+    let (Some(id), None) = (all.next(), all.next()) else { return None };
+    let op = target.op(*id);
+    let slots = Steps::all(op.proto()).into_iter().find(|s| s.reads.is_none())?;
+    let constant = |slot: usize| op.inputs.get(slot).copied().flatten().and_then(|v| target.constant(v));
+    let output = op.made().next()?;
+    let pair = a.pair_of(output)?;
+    let mut step = Step::new(output, constant(slots.scale)?, constant(slots.zero), a.fed(output)?.to_vec())?;
+    step.source = Some(pair.source);
+    let lost = step.values.iter().map(|v| step.loss(&v.to_f32(), step.scale, step.zero)).fold(0.0, f32::max);
+    (region.isolated? <= lost * WRONG).then(|| vec![step])
+}
+
 impl Step {
+    /// `None` where the parameters are not those of a whole value, or of another type.
+    fn new(output: ValueId, scale: &Value, zero: Option<&Value>, values: Vec<Value>) -> Option<Self> {
+        let (bottom, top) = limits(zero.map_or(DataType::Uint8, Value::dtype))?;
+        let number = |x: &Value| x.to_f32().first().copied().filter(|_| x.len() == 1);
+        let zero = zero.map_or(Some(0.0), number)?;
+        Some(Self { output, source: None, scale: number(scale)?, zero, bottom, top, values })
+    }
+
     /// Whether these parameters lose no more than so many times what those measured on this range would.
     fn fits(&self, (low, high): (f32, f32), times: f32) -> bool {
         let scale = (high - low) / (self.top - self.bottom);
@@ -238,13 +264,13 @@ mod tests {
 
     fn step(scale: f32, zero: f32) -> Step {
         let values = vec![Value::from_f32(&[100], (0..100).map(|i| (i as f32 - 50.0) * 0.013).collect())];
-        Step { scale, zero, bottom: 0.0, top: 255.0, values, output: ValueId(0) }
+        Step { scale, zero, bottom: 0.0, top: 255.0, values, output: ValueId(0), source: None }
     }
 
     #[test]
     fn probabilities_have_the_steps_of_all_probabilities() {
         let few = vec![Value::from_f32(&[3], vec![0.001, 0.002, 0.005])];
-        let step = |scale| Step { scale, zero: 0.0, bottom: 0.0, top: 255.0, values: few.clone(), output: ValueId(0) };
+        let step = |scale| Step { scale, zero: 0.0, bottom: 0.0, top: 255.0, values: few.clone(), output: ValueId(0), source: None };
         assert!(step(1.0 / 256.0).fits((0.0, 0.005), WRONG));
         assert!(!step(2.0 / 256.0).fits((0.0, 0.005), WRONG));
     }

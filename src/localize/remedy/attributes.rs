@@ -94,6 +94,7 @@ pub(super) fn attributes(bench: &Bench<'_>) -> Vec<Remedy> {
         }
         out.extend(epsilons(bench, *t));
         out.extend(other_choices(bench, *t));
+        out.extend(fused_activations(bench, *t));
         out.extend(gemm(bench, *t));
     }
     out.extend(groups(bench));
@@ -171,6 +172,32 @@ fn gemm(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     let edit = Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_int("transB", 1 - now.clamp(0, 1)) };
     let turned = Remedy::new(Kind::LhGemm, edit, format!("transB of Gemm is {now}, the source's numbers ask for the other")).at(t);
     [one("alpha", Kind::WbValues), one("beta", Kind::WbBias)].into_iter().flatten().chain([turned.or(&[Kind::WbLayout])]).collect()
+}
+
+/// The activation that a fused operator of onnxruntime has for attributes, as the source's region has it for a node.
+fn fused_activations(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
+    let node = bench.target().op(t).proto();
+    let Some(now) = node.string("activation").filter(|_| matches!(node.op_type(), "FusedConv" | "FusedGemm")) else { return Vec::new() };
+    let of = |s: &OpId| {
+        let theirs = bench.reference().op(*s).proto();
+        let number = |name: &str, usual: f32| theirs.float(name).unwrap_or(usual);
+        let params = match theirs.op_type() {
+            "Relu" | "Sigmoid" | "Tanh" => Vec::new(),
+            "LeakyRelu" => vec![number("alpha", 0.01)],
+            "HardSigmoid" => vec![number("alpha", 0.2), number("beta", 0.5)],
+            _ => return None,
+        };
+        let op = theirs.op_type();
+        let mut edits = vec![Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_string("activation", op) }];
+        if !params.is_empty() {
+            edits.push(Edit::SetAttribute { node: bench.key(t), attribute: AttributeProto::of_floats("activation_params", &params) });
+        } else if node.attr("activation_params").is_some() {
+            edits.push(Edit::RemoveAttribute { node: bench.key(t), attribute: "activation_params".into() });
+        }
+        let words = format!("activation of {} is {now}, the source has {op}", node.op_type());
+        (op != now).then(|| Remedy::new(Kind::CgOther, Edit::All(edits), words).at(t).or(&[Kind::LhAct]))
+    };
+    bench.source.iter().filter_map(of).collect()
 }
 
 /// Attributes with few values, tried even where the source has no such operator: it may say the same in other words.

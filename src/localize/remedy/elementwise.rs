@@ -8,7 +8,7 @@ use super::{Bench, Remedy};
 use crate::align::relative_error;
 use crate::localize::Kind;
 use crate::model::onnx::NodeProto;
-use crate::model::{Edit, ValueId};
+use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{Network, OpId, Value};
 
 /// Candidates for each such node of the region.
@@ -133,14 +133,21 @@ pub(super) fn missing(bench: &Bench<'_>) -> Vec<Remedy> {
         if let Some(made) = bench.a.computed(output)
             && let Some(wanted) = wanted(bench, output, 0)
         {
-            out.extend(between(bench, made, &wanted).into_iter().filter_map(|step| step.behind(bench, *t, output)));
+            for step in between(bench, made, &wanted) {
+                out.extend(step.as_bias(bench, *t));
+                out.extend(step.behind(bench, *t, output));
+            }
         }
         if let Some((slot, input)) = op.inputs.iter().enumerate().find_map(|(i, v)| Some((i, v.filter(|v| op.data.contains(v))?)))
             && op.data.len() == 1
             && let Some(given) = bench.a.fed(input)
             && let Some(wanted) = wanted(bench, output, 0).and_then(|behind| undone(target, *t, slot, behind))
         {
-            out.extend(between(bench, given, &wanted).into_iter().filter_map(|step| step.before(bench, *t, slot, input)));
+            let maker = target.producer(input).filter(|_| target.consumers(input).len() == 1);
+            for step in between(bench, given, &wanted) {
+                out.extend(maker.and_then(|maker| step.as_bias(bench, maker)));
+                out.extend(step.before(bench, *t, slot, input));
+            }
         }
     }
     out
@@ -203,6 +210,42 @@ impl Step {
             output: vec![name.into()],
             ..NodeProto::default()
         }
+    }
+
+    /// A summand in the bias of the node that makes the value, where it has an input for one: what is missing behind it is a bias that is wrong.
+    fn as_bias(&self, bench: &Bench<'_>, maker: OpId) -> Option<Remedy> {
+        const SLOT: usize = 2;
+        let target = bench.target();
+        let op = target.op(maker);
+        let long: Vec<usize> = (0..self.constant.shape().len()).filter(|i| self.constant.shape()[*i] > 1).collect();
+        let ([axis], "Add") = (&long[..], self.op) else { return None };
+        let last = *axis + 1 == self.constant.shape().len();
+        let (fits, also) = match op.op_type() {
+            "Conv" | "ConvTranspose" => (*axis == 1, Kind::CgMissing),
+            "Gemm" => (last && op.proto().float("beta").unwrap_or(1.0) == 1.0, Kind::CgMissing),
+            "LayerNormalization" => (last, Kind::WbNorm),
+            "BatchNormalization" | "InstanceNormalization" => (*axis == 1, Kind::WbNorm),
+            _ => return None,
+        };
+        let added = self.constant.to_f32();
+        let (edit, tensors) = match op.inputs.get(SLOT).copied().flatten() {
+            Some(v) => {
+                let now = target.constant(v).filter(|c| c.len() == added.len())?;
+                let sum = now.to_f32().iter().zip(added.iter()).map(|(now, add)| now + add).collect();
+                (replace(bench, maker, SLOT, &Value::from_f32(now.shape(), sum))?, behind(bench, v))
+            }
+            None => {
+                let name = fresh_name(bench, &format!("{}_bias", bench.key(maker)));
+                let dtype = op.inputs.get(1).copied().flatten().and_then(|v| target.constant(v))?.dtype();
+                let tensor = Value::from_f32(&[added.len()], added.to_vec()).cast(dtype)?.to_proto(&name);
+                let rewire = Edit::RewireInput { node: bench.key(maker), slot: SLOT, value: name };
+                (Edit::All(vec![Edit::AddInitializer { tensor }, rewire]), Vec::new())
+            }
+        };
+        let words = format!("the bias of {} is not what the source adds", op.op_type());
+        let mut remedy = fits.then(|| Remedy::new(Kind::WbBias, edit, words).at(maker).or(&[also]))?;
+        remedy.tensors = tensors;
+        Some(remedy)
     }
 
     /// In front of a node.

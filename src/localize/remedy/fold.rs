@@ -116,7 +116,7 @@ pub(super) fn per_channel(v: &Value, channels: usize) -> Option<Vec<f32>> {
 }
 
 /// One op as an affine map for each channel.
-fn affine(network: &Network, id: OpId, input: ValueId, channels: usize) -> Option<Affine> {
+pub(super) fn affine(network: &Network, id: OpId, input: ValueId, channels: usize) -> Option<Affine> {
     let op = network.op(id);
     let constant =
         |slot: usize| op.inputs.get(slot).copied().flatten().and_then(|v| network.constant(v)).and_then(|c| per_channel(c, channels));

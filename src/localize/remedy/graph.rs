@@ -384,14 +384,15 @@ fn transplanted(
     Some((node, edits))
 }
 
+const POOL: &[&str] = &["GlobalAveragePool", "GlobalMaxPool"];
+const REDUCE: &[&str] = &["ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin", "ReduceL2", "ReduceL1"];
+const WINDOW: &[&str] = &["AveragePool", "MaxPool"];
+
 /// An operator of the same shape in a node's place, where the source says it in other words.
 fn siblings(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
     const BINARY: &[&str] = &["Add", "Sub", "Mul", "Div"];
     const UNARY: &[&str] =
         &["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt", "Abs", "Neg", "Log", "Softplus", "HardSwish", "Elu", "LeakyRelu", "Identity"];
-    const POOL: &[&str] = &["GlobalAveragePool", "GlobalMaxPool"];
-    const REDUCE: &[&str] = &["ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin", "ReduceL2", "ReduceL1"];
-    const WINDOW: &[&str] = &["AveragePool", "MaxPool"];
     const BOUND: &[&str] = &["Max", "Min"];
     let op = bench.target().op(t);
     let Some(family) = [BINARY, UNARY, POOL, REDUCE, WINDOW, BOUND].into_iter().find(|f| f.contains(&op.op_type())) else {
@@ -414,7 +415,9 @@ fn siblings(bench: &Bench<'_>, t: OpId) -> Vec<Remedy> {
                 f if f == POOL || f == WINDOW => (Kind::LhPool, Kind::CgOther),
                 _ => (Kind::CgOther, Kind::LhAct),
             };
-            let words = format!("{} stands where the source's numbers ask for {other}", op.op_type());
+            let there = bench.source.iter().any(|s| bench.reference().op(*s).op_type() == *other);
+            let asks = if there { "the source has" } else { "the source's numbers ask for" };
+            let words = format!("{} stands where {asks} {other}", op.op_type());
             Remedy::new(kind, Edit::ReplaceNode { node: bench.key(t), with: node }, words).at(t).or(&[also])
         })
         .collect()
@@ -426,7 +429,10 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     let (op, theirs) = (target.op(t), bench.reference().op(s));
     let live: Vec<ValueId> = op.data.iter().copied().filter(|v| bench.a.is_live(*v)).collect();
     let heavy = |o: &str| matches!(o, "Conv" | "Gemm" | "MatMul" | "ConvTranspose");
-    if theirs.data.len() != live.len()
+    // The node keeps its own axes and windows: those of another one may fit one image at a time by chance.
+    let alike = [POOL, REDUCE, WINDOW].iter().any(|family| family.contains(&op.op_type()) && family.contains(&theirs.op_type()));
+    if alike
+        || theirs.data.len() != live.len()
         || theirs.op_type() == op.op_type()
         || moves(theirs.op_type())
         || moves(op.op_type())
@@ -441,9 +447,7 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     let Some((node, mut edits)) = transplanted(bench, s, &inputs, bench.name(output), Some(&bench.key(t))) else { return Vec::new() };
     edits.push(Edit::ReplaceNode { node: bench.key(t), with: node });
     let pools = |o: &str| o.ends_with("Pool") || o.starts_with("Reduce");
-    let reduces = |o: &str| o.starts_with("Reduce");
     let (kind, also) = match (op.op_type(), theirs.op_type()) {
-        (a, b) if reduces(a) && reduces(b) => (Kind::CgOther, Kind::LhPool),
         (a, b) if pools(a) && pools(b) => (Kind::LhPool, Kind::CgOther),
         _ => (Kind::CgOther, Kind::LhAct),
     };
@@ -472,6 +476,18 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
             let mut remedy =
                 Remedy::new(Kind::CgMissing, Edit::All(edits), format!("{} is missing before {}", theirs.op_type(), op.op_type())).at(t);
             remedy.ops.extend(target.producer(v));
+            // What the region reads in several places is missing for all of them.
+            let places = bench.ops.iter().flat_map(|c| target.op(*c).inputs.iter().enumerate().map(|(slot, i)| (*c, slot, *i)));
+            let others: Vec<(OpId, usize)> =
+                places.filter(|(c, at, i)| *i == Some(v) && (*c, *at) != (t, slot)).map(|(c, at, _)| (c, at)).collect();
+            if !others.is_empty() && others.iter().all(|(c, _)| *c >= t) {
+                let mut all = remedy.clone();
+                let mut edits = all.parts().to_vec();
+                edits.extend(others.iter().map(|(c, slot)| Edit::RewireInput { node: bench.key(*c), slot: *slot, value: name.clone() }));
+                all.edit = Edit::All(edits);
+                all.ops.extend(others.iter().map(|(c, _)| *c));
+                out.push(all);
+            }
             out.push(remedy);
         }
     }

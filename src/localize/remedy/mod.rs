@@ -4,6 +4,7 @@
 
 mod attributes;
 mod bias;
+mod branches;
 mod constants;
 mod difference;
 mod elementwise;
@@ -32,6 +33,7 @@ use std::collections::HashMap;
 pub use attributes::attribute_kind;
 pub(super) use attributes::effective_pads;
 pub use constants::replaced as replaced_constant;
+pub(super) use quantised::limits;
 pub(super) use steps::{agreement, contradicts};
 pub(super) use subgraph::source_subgraph;
 

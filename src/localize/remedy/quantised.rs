@@ -12,10 +12,12 @@ use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{OpId, Steps, Value};
 
 /// Least and largest number of an element type that weights and values are quantised to.
-pub(super) fn limits(dtype: DataType) -> Option<(f32, f32)> {
+pub(in crate::localize) fn limits(dtype: DataType) -> Option<(f32, f32)> {
     match dtype {
         DataType::Int8 => Some((-128.0, 127.0)),
         DataType::Uint8 => Some((0.0, 255.0)),
+        DataType::Int16 => Some((-32768.0, 32767.0)),
+        DataType::Uint16 => Some((0.0, 65535.0)),
         _ => None,
     }
 }

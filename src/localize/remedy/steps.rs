@@ -54,8 +54,17 @@ pub(in crate::localize) fn agreement(bench: &Bench<'_>) -> Vec<Remedy> {
             if !differ(&read, &given) {
                 continue;
             }
-            let sides = [((*t, steps, &read), (p, &given)), ((p, made, &given), (*t, &read))];
-            for ((op, steps, now), (other, wanted)) in sides {
+            // The more hold the same value in the same steps, the less likely those are wrong.
+            let holders = readers(target, p, made);
+            let votes = |for_it: &(Value, Option<Value>)| {
+                holders.iter().filter_map(|(op, s)| read_steps(target, *op, *s)).filter(|held| !differ(held, for_it)).count()
+            };
+            let (of_read, of_given) = (votes(&read), votes(&given));
+            let sides = [((*t, steps, &read, of_read), (p, &given, of_given)), ((p, made, &given, of_given), (*t, &read, of_read))];
+            for ((op, steps, now, mine), (other, wanted, theirs)) in sides {
+                if mine > theirs {
+                    continue;
+                }
                 let put = |slot: usize, now: Option<&Value>, wanted: Option<&Value>| match (now, wanted) {
                     (Some(now), Some(wanted)) if now.to_f32() != wanted.to_f32() => replace(bench, op, slot, wanted).into_iter().collect(),
                     _ => Vec::new(),

@@ -1,5 +1,6 @@
 //! Weights, biases, normalisation and quantisation parameters: the source's, in the target's layout and folding.
 
+use super::branches::branches;
 use super::constants::{behind, fresh_name, laid_out, replace};
 use super::difference::{instead, is_reordered};
 use super::linear::linear;
@@ -15,6 +16,7 @@ pub(super) fn weights(bench: &Bench<'_>) -> Vec<Remedy> {
     // What keeps the target's own numbers and only reads them otherwise comes first.
     let mut out = quantisation(bench);
     out.extend(linear(bench));
+    out.extend(branches(bench));
     out.extend(copied(bench));
     out.extend(turned(bench));
     out.extend(two_parameters(bench));
