@@ -437,12 +437,12 @@ fn a_constant_input_is_written_like_an_attribute() {
     assert!(has.contains(&"min = 0.0".to_string()) && has.contains(&"max = 6.0".to_string()), "{has:?}");
     assert!(check_attribute("max = wide", &has).is_err() && check_attribute("widest = 6", &has).is_err());
     let before = snap.images.flipped;
-    session.engine.send(Command::Write { row, text: Some("max = 0.5".into()) });
+    session.engine.send(Command::Write { row, text: "max = 0.5".into() });
     let snap = session.until("a proposal by hand", |s| s.proposals.iter().any(|p| p.by_hand));
     let id = snap.proposals.iter().find(|p| p.by_hand).expect("it is there").id;
     session.engine.send(Command::Accept(id));
     let snap = session.until("more flips", |s| s.is_settled() && s.images.flipped > before);
     assert!(snap.decided.len() == 1, "{:?}", snap.decided);
-    session.engine.send(Command::Undo);
+    session.engine.send(Command::Undo(None));
     session.until("as before", |s| s.is_settled() && s.images.flipped == before);
 }
