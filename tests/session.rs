@@ -265,6 +265,19 @@ fn a_model_goes_where_it_was_asked_for_again_and_again() {
 }
 
 #[test]
+fn a_recipe_that_is_there_already_stays_and_the_new_one_lies_beside_it() {
+    let (folder, case) = copy("4-");
+    let theirs = folder.path().join("mended.recipe.toml");
+    std::fs::write(&theirs, "theirs").unwrap();
+    let mut session = Session::open(&case);
+    repair(&mut session);
+    session.engine.send(Command::Save(Some(folder.path().join("mended.onnx"))));
+    let snap = session.until("saved", |s| !s.unsaved && s.saved.is_some());
+    assert_eq!((snap.saved_recipe.clone(), &snap.error), (Some(folder.path().join("mended.2.recipe.toml")), &None));
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "theirs");
+}
+
+#[test]
 fn what_two_nodes_have_wrong_by_the_same_rule_is_one_proposal() {
     let (_folder, case) = copy("16-");
     let mut session = Session::open(&case);
