@@ -1,7 +1,7 @@
 //! What a log says about files: where they are, and the SHA-256 of what was in them.
 
 use super::AuditError;
-use crate::model::{Model, ModelError, folder, regular};
+use crate::model::{Model, ModelError, folder, hex, regular};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -126,10 +126,6 @@ pub fn file_sha256(path: &Path) -> Result<String, AuditError> {
             Err(e) => return Err(io(e)),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A file's path as a log keeps it: relative to the log's folder where it lies near, so that both can move together.

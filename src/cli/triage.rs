@@ -7,7 +7,7 @@ use super::output::{counted, print_text};
 use super::{Common, DIFFERENT, FAILED, SAME, Unreadable, print_json};
 use crate::audit::file_sha256;
 use crate::dataset::Case;
-use crate::model::{harmless, harmless_json, regular};
+use crate::model::{harmless, harmless_json, hex, regular};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
 use schemars::JsonSchema;
@@ -245,7 +245,7 @@ fn digest(case: &Path) -> String {
         for file in [case, opened.source.as_path(), opened.target.as_path()] {
             hash.update(file_sha256(file).ok()?);
         }
-        Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+        Some(hex(&hash.finalize()))
     };
     of().unwrap_or_default()
 }

@@ -43,5 +43,6 @@ pub use index::{Index, NodeId, ValueId, reads};
 pub use operators::{attribute_names, first_version, input_names};
 pub use overlay::Place;
 pub use record::{Data, EditRecord, INLINE_UP_TO, Load, ProtoRecord, Store};
+pub use save::hex;
 pub use shapes::{Budget, Shapes, infer};
 pub use types::{data_size, element_bits, element_count, size, type_name};
