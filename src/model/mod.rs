@@ -30,8 +30,8 @@ mod weigh;
 pub mod wire;
 
 pub use attributes::NodeExt;
-pub use check::check;
 pub(crate) use check::values;
+pub use check::{check, refused};
 pub use declare::true_outputs;
 pub use edit::Edit;
 pub use error::ModelError;

@@ -9,7 +9,7 @@ use crate::align::Precision;
 use crate::compare::{Comparison, LeftOut};
 use crate::dataset::{Case, Feed, ImageSet, Recipe, Sides};
 use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, copy_keys, localize, recipe_keys};
-use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
+use crate::model::{Edit, Model, ModelError, refused};
 use crate::run::{Network, RunOptions, Watch, both};
 use std::path::Path;
 use std::sync::Arc;
@@ -534,12 +534,6 @@ impl Job {
     pub fn standing(&self) -> impl Iterator<Item = &Accepted> {
         self.accepted.iter().filter(|a| !a.undone)
     }
-}
-
-/// What contradicts itself or the specification in a model, with the node where it is one.
-pub(super) fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
-    let errors = check(model).into_iter().filter(|f| f.severity == Severity::Error);
-    errors.map(|f| (f.node, f.to_string())).collect()
 }
 
 /// Takes the keys that a proposal changes over into a recipe.
