@@ -6,14 +6,15 @@
 use super::output::{counted, print_text};
 use super::{Common, DIFFERENT, FAILED, SAME, Unreadable, print_json};
 use crate::audit::file_sha256;
-use crate::dataset::Case;
-use crate::model::{harmless, harmless_json, hex, regular};
+use crate::dataset::{Case, ImageSet};
+use crate::model::{Model, harmless, harmless_json, hex, regular};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -96,7 +97,7 @@ pub struct CaseLine {
     /// The fault in words, or why the case could not be looked into.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
-    /// SHA-256 over the case file, both models and the program's version.
+    /// SHA-256 over case file, models, external data, options and version, and names, sizes and times of the images.
     pub digest: String,
 }
 
@@ -117,6 +118,7 @@ pub struct KindCount {
 pub fn run(args: &TriageArgs, common: &Common) -> Result<ExitCode> {
     let cases = find(&args.folder)?;
     let path = args.state.clone().unwrap_or_else(|| args.folder.join("fixcon-triage.jsonl"));
+    let child = child(args, common);
     let known = if args.resume { kept(&path)? } else { HashMap::new() };
     let state = Mutex::new(begin(&path, args.resume)?);
     let slots: Vec<Mutex<Option<CaseLine>>> = cases.iter().map(|_| Mutex::new(None)).collect();
@@ -127,11 +129,11 @@ pub fn run(args: &TriageArgs, common: &Common) -> Result<ExitCode> {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let at = cases.iter().position(|c| c == case).unwrap_or(0);
             let name = case.strip_prefix(&args.folder).unwrap_or(case).display().to_string();
-            let digest = digest(case);
+            let digest = digest(case, &child);
             let line = match known.get(&name).filter(|k| k.digest == digest) {
                 Some(line) => line.clone(),
                 None => {
-                    let line = look(case, name, digest, args, common);
+                    let line = look(case, name, digest, args, &child);
                     let mut file = state.lock().unwrap_or_else(PoisonError::into_inner);
                     let text = serde_json::to_string(&line).unwrap_or_default();
                     let written = writeln!(file, "{}", harmless_json(&text)).and_then(|()| file.sync_data());
@@ -235,15 +237,25 @@ fn natural(text: &str) -> Vec<(u64, String)> {
     out
 }
 
-/// What an outcome depends on, as far as it is one file each; empty when a file cannot be read, so that it is looked into again.
-fn digest(case: &Path) -> String {
+/// What an outcome depends on; empty when a file cannot be read, so that it is looked into again. Images are many, so of them size and time
+/// of the last change have to do.
+fn digest(case: &Path, child: &Child) -> String {
     use sha2::{Digest, Sha256};
     let of = || -> Option<String> {
         let opened = Case::open(case).ok()?;
         let mut hash = Sha256::new();
         hash.update(env!("CARGO_PKG_VERSION"));
-        for file in [case, opened.source.as_path(), opened.target.as_path()] {
+        hash.update(format!("{:?}", child.matters));
+        hash.update(file_sha256(case).ok()?);
+        for file in [&opened.source, &opened.target] {
             hash.update(file_sha256(file).ok()?);
+            hash.update(format!("{:?}", Model::open(file).ok()?.external_sha256().ok()?));
+        }
+        let images = ImageSet::open(&opened.images, opened.labels.as_deref(), opened.truth.as_deref()).ok()?;
+        hash.update(format!("{:?}", images.classes()));
+        for item in images.items() {
+            let file = std::fs::metadata(&item.path).ok()?;
+            hash.update(format!("{:?}", (&item.name, item.truth, file.len(), file.modified().ok()?)));
         }
         Some(hex(&hash.finalize()))
     };
@@ -298,7 +310,7 @@ fn begin(path: &Path, resume: bool) -> Result<File> {
 }
 
 /// One case, in a process of its own.
-fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &Common) -> CaseLine {
+fn look(case: &Path, name: String, digest: String, args: &TriageArgs, child: &Child) -> CaseLine {
     let failed = |words: String| CaseLine {
         case: name.clone(),
         verdict: "failed".into(),
@@ -312,7 +324,7 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
         // A case that failed is looked into again: what was in the way may be gone.
         digest: String::new(),
     };
-    let out = match localize(case, args, common) {
+    let out = match localize(case, args, child) {
         Ok(out) => out,
         Err(why) => return failed(format!("{why:#}")),
     };
@@ -346,23 +358,38 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
     }
 }
 
-/// What `fixcon localize --json` says of a case.
-fn localize(case: &Path, args: &TriageArgs, common: &Common) -> Result<Json> {
-    let program = std::env::current_exe().context("the program does not find itself")?;
+/// What `fixcon localize` is told beside its case.
+struct Child {
+    /// What the outcome may depend on.
+    matters: Vec<OsString>,
+    threads: usize,
+}
+
+fn child(args: &TriageArgs, common: &Common) -> Child {
+    let mut matters: Vec<OsString> = vec!["--seed".into(), common.seed.to_string().into()];
+    if let Some(bytes) = common.max_mem {
+        matters.extend(["--max-mem".into(), bytes.to_string().into()]);
+    }
+    if common.runtime == super::args::Engine::Ort {
+        matters.extend(["--runtime".into(), "ort".into()]);
+    }
+    if let Some(library) = &common.ort_lib {
+        matters.extend(["--ort-lib".into(), library.into()]);
+    }
     // Cases share the cores.
     let threads = match (common.threads, args.jobs) {
         (0, 1) => 0,
         (0, jobs) => (std::thread::available_parallelism().map_or(1, usize::from) / usize::from(jobs)).max(1),
         (n, _) => n,
     };
+    Child { matters, threads }
+}
+
+/// What `fixcon localize --json` says of a case.
+fn localize(case: &Path, args: &TriageArgs, child: &Child) -> Result<Json> {
+    let program = std::env::current_exe().context("the program does not find itself")?;
     let mut command = std::process::Command::new(program);
-    command.args(["localize", "--json", "--quiet", "--threads", &threads.to_string(), "--seed", &common.seed.to_string()]);
-    if let Some(bytes) = common.max_mem {
-        command.args(["--max-mem", &bytes.to_string()]);
-    }
-    if common.runtime == super::args::Engine::Ort {
-        command.args(["--runtime", "ort"]);
-    }
+    command.args(["localize", "--json", "--quiet", "--threads", &child.threads.to_string()]).args(&child.matters);
     command.arg("--case").arg(case).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("the program cannot be started again for the work")?;
     let reader = |pipe: Option<Box<dyn Read + Send>>| {
