@@ -72,13 +72,42 @@ pub struct TriageReport {
     pub failed: usize,
 }
 
+/// What is known of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaseVerdict {
+    /// No label differs and nothing is suspected.
+    Clean,
+    /// Labels differ, and nothing is wrongly converted.
+    Precision,
+    /// Something is wrongly converted.
+    Faulty,
+    /// The target does not load or run.
+    Unloadable,
+    /// It could not be looked into.
+    Failed,
+}
+
+impl CaseVerdict {
+    /// The word that JSON uses.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Precision => "precision",
+            Self::Faulty => "faulty",
+            Self::Unloadable => "unloadable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A case in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseLine {
     /// Its file, below the folder.
     pub case: String,
-    /// `clean`, `precision` (labels differ, and nothing is wrongly converted), `faulty`, `unloadable` or `failed`.
-    pub verdict: String,
+    /// What is known of it.
+    pub verdict: CaseVerdict,
     /// Images whose labels differ.
     pub flips: usize,
     /// Images compared.
@@ -313,7 +342,7 @@ fn begin(path: &Path, resume: bool) -> Result<File> {
 fn look(case: &Path, name: String, digest: String, args: &TriageArgs, child: &Child) -> CaseLine {
     let failed = |words: String| CaseLine {
         case: name.clone(),
-        verdict: "failed".into(),
+        verdict: CaseVerdict::Failed,
         flips: 0,
         of: 0,
         unreadable: 0,
@@ -332,16 +361,16 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, child: &Ch
     if let Some(why) = text(&out["error"]["message"]) {
         return failed(why);
     }
-    let Some(verdict) = text(&out["verdict"]) else { return failed("localize said nothing".into()) };
+    let Ok(verdict) = CaseVerdict::deserialize(&out["verdict"]) else { return failed("localize said nothing".into()) };
     let number = |json: &Json| json.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let first = &out["suspects"][0];
     let flips = number(&out["mismatches"]["count"]);
     let unreadable = out["left_out"].as_array().map_or(0, Vec::len);
     // What localize finds clean may give other labels all the same, where the target computes less exactly.
-    let precision = verdict == "clean" && flips > 0;
+    let precision = verdict == CaseVerdict::Clean && flips > 0;
     CaseLine {
         case: name,
-        verdict: if precision { "precision".into() } else { verdict },
+        verdict: if precision { CaseVerdict::Precision } else { verdict },
         flips,
         of: number(&out["mismatches"]["of"]),
         unreadable,
@@ -428,13 +457,13 @@ fn report(args: &TriageArgs, cases: Vec<CaseLine>) -> TriageReport {
     }
     let mut kinds: Vec<KindCount> = by_kind.into_iter().map(|(kind, cases)| KindCount { kind, cases }).collect();
     kinds.sort_by_key(|k| std::cmp::Reverse(k.cases));
-    let count = |verdicts: &[&str]| cases.iter().filter(|c| verdicts.contains(&c.verdict.as_str())).count();
+    let count = |verdicts: &[CaseVerdict]| cases.iter().filter(|c| verdicts.contains(&c.verdict)).count();
     TriageReport {
         folder: args.folder.display().to_string(),
-        clean: count(&["clean"]),
-        precision: count(&["precision"]),
-        faulty: count(&["faulty", "unloadable"]),
-        failed: count(&["failed"]),
+        clean: count(&[CaseVerdict::Clean]),
+        precision: count(&[CaseVerdict::Precision]),
+        faulty: count(&[CaseVerdict::Faulty, CaseVerdict::Unloadable]),
+        failed: count(&[CaseVerdict::Failed]),
         with_unreadable: cases.iter().filter(|c| c.unreadable > 0).count(),
         kinds,
         cases,
@@ -443,23 +472,23 @@ fn report(args: &TriageArgs, cases: Vec<CaseLine>) -> TriageReport {
 
 /// A case in one line.
 fn text(c: &CaseLine) -> String {
-    let sign = match c.verdict.as_str() {
-        "failed" => "!",
-        "clean" if c.unreadable > 0 => "?",
-        "clean" => "=",
-        "precision" => "~",
-        _ => "✗",
+    let sign = match c.verdict {
+        CaseVerdict::Failed => "!",
+        CaseVerdict::Clean if c.unreadable > 0 => "?",
+        CaseVerdict::Clean => "=",
+        CaseVerdict::Precision => "~",
+        CaseVerdict::Faulty | CaseVerdict::Unloadable => "✗",
     };
     let name = c.case.strip_suffix("case.toml").map_or(c.case.as_str(), |n| n.trim_end_matches(['/', '\\']));
     let name = if name.is_empty() { c.case.as_str() } else { name };
-    let flips = match c.verdict.as_str() {
-        "failed" => "-".into(),
-        "unloadable" => "no run".into(),
+    let flips = match c.verdict {
+        CaseVerdict::Failed => "-".into(),
+        CaseVerdict::Unloadable => "no run".into(),
         _ => format!("{}/{}", c.flips, c.of),
     };
-    let kind = c.kind.as_deref().unwrap_or(match c.verdict.as_str() {
-        "clean" => "-",
-        verdict => verdict,
+    let kind = c.kind.as_deref().unwrap_or(match c.verdict {
+        CaseVerdict::Clean => "-",
+        verdict => verdict.word(),
     });
     let unread = match (c.unreadable, c.words.is_empty()) {
         (0, _) => String::new(),
