@@ -411,6 +411,25 @@ fn what_cannot_be_written_is_an_error_and_nothing_is_done() {
 }
 
 #[test]
+fn a_rejection_stands_when_the_log_cannot_say_that_it_was_taken_back() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let id = session.settled().proposals[0].id;
+    session.engine.send(Command::Reject(id, "no".into()));
+    let rejected = |s: &Snapshot| s.proposals.iter().any(|p| p.id == id && p.standing == Standing::Rejected("no".into()));
+    let snap = session.until("rejected", rejected);
+    std::fs::remove_file(snap.audit_log.as_ref().expect("a log")).expect("it can be removed");
+    session.engine.send(Command::Undo(Some(id)));
+    let snap = session.until("an error", |s| s.error.is_some());
+    // Also when the proposals are shown anew.
+    let rows = &snap.sheet.as_ref().expect("a sheet").rows;
+    let row = rows.iter().position(|r| r.target.as_ref().is_some_and(|c| c.text == "Clip 0..6")).expect("a Clip");
+    session.engine.send(Command::Write { row, text: "max = 0.5".into() });
+    let snap = session.until("a proposal by hand", |s| s.proposals.iter().any(|p| p.by_hand));
+    assert!(rejected(&snap), "{:?}", snap.proposals.iter().map(|p| &p.standing).collect::<Vec<_>>());
+}
+
+#[test]
 fn work_can_be_cancelled_and_another_case_opened_meanwhile() {
     let (_a, first) = copy("2-");
     let (_b, second) = copy("7-");

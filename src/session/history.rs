@@ -29,12 +29,15 @@ impl Core {
         match (offer.standing.clone(), offer.accepted) {
             (Standing::Accepted, Some(index)) => self.turn(id, index, true),
             (standing, _) => {
-                offer.standing = Standing::Open;
                 let (title, number) = (offer.shown.title.clone(), offer.number);
                 if let (Some(number), Some(recorder)) = (number, &mut open.mending.recorder)
                     && let Err(why) = recorder.undone(number, "")
                 {
                     return self.fail(why);
+                }
+                // Only now: what the log does not have did not happen.
+                if let Some(offer) = open.offer(id) {
+                    offer.standing = Standing::Open;
                 }
                 open.mending.history.retain(|h| *h != id);
                 open.mending.future.push((id, standing));
