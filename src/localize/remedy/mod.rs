@@ -6,6 +6,7 @@ mod attributes;
 mod bias;
 mod constants;
 mod difference;
+mod edits;
 mod elementwise;
 mod fold;
 mod graph;
@@ -30,7 +31,7 @@ use crate::run::{Network, OpId, Value};
 use std::collections::HashMap;
 
 pub(super) use attributes::effective_pads;
-pub use constants::replaced as replaced_constant;
+pub use edits::replaced as replaced_constant;
 pub(super) use steps::{agreement, contradicts};
 pub(super) use subgraph::source_subgraph;
 
@@ -161,7 +162,7 @@ impl Bench<'_> {
         let versions = restate::Versions { from: theirs.opset(node.domain_name()), to: mine.opset(node.domain_name()) };
         let first = self.reference().op(s).inputs.first().copied().flatten();
         let rank = first.and_then(|v| self.a.source().values(v)).and_then(|x| x.first()).map(|x| x.shape().len());
-        let fresh = |name: &str| constants::fresh_name(self, name);
+        let fresh = |name: &str| edits::fresh_name(self, name);
         (versions.to > 0).then_some(())?;
         restate::restate(node, versions, restate::Surroundings { constants, rank, fresh: &fresh })
     }
