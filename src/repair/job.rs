@@ -479,19 +479,6 @@ impl Job {
         self.target_labels.score_error(&self.source_labels)
     }
 
-    /// Takes an accepted edit back, or puts it in again: the model is made anew from the original and the edits that stand.
-    ///
-    /// # Errors
-    /// When a later edit does not fit without this one; nothing is changed then.
-    pub fn set_undone(&mut self, index: usize, undone: bool, watch: &dyn Watch) -> Result<(), RepairError> {
-        (self.target, self.target_feed) = self.without(index, undone)?;
-        if let Some(accepted) = self.accepted.get_mut(index) {
-            accepted.undone = undone;
-        }
-        self.reevaluate(watch);
-        Ok(())
-    }
-
     /// The target and its feed with an accepted edit taken back, or put in again.
     ///
     /// # Errors
