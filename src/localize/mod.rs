@@ -19,6 +19,7 @@ mod verify;
 pub use catalogue::{Category, Kind};
 pub use declared::Reach;
 pub use golden::{GoldenFindings, GoldenValue, THRESHOLD, golden};
+pub(crate) use input::{copy_keys, differing as recipe_keys};
 pub use raise::Raise;
 pub use ranking::{Ranking, Significance};
 pub use remedy::{Found, Remedy, replaced_constant};
@@ -402,5 +403,3 @@ pub(crate) fn feeds(values: Vec<Vec<Value>>, partners: Vec<Option<(ValueId, crat
         .map(|(slot, partner)| Given { values: values.iter().filter_map(|image| image.get(slot).cloned()).collect(), partner })
         .collect()
 }
-
-pub(crate) use input::{copy_keys, differing as recipe_keys};
