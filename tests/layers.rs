@@ -18,16 +18,37 @@ fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// The layers that a line of code names: `crate::layer`, `fixcon::layer`, and each of `crate::{a, b}`.
-fn named(line: &str) -> Vec<String> {
+/// The layers that code names, each with the number of its line: `crate::layer`, `fixcon::layer`, and each of `crate::{a::{b, c}, d}`, over as
+/// many lines as it goes.
+fn named(code: &str) -> Vec<(usize, &str)> {
     let mut out = Vec::new();
+    let mut add = |at: usize| {
+        let begin = at + code[at..].len() - code[at..].trim_start().len();
+        let word = &code[begin..];
+        let end = word.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(word.len());
+        out.push((code[..begin].matches('\n').count() + 1, &word[..end]));
+    };
     for prefix in ["crate::", "fixcon::"] {
-        for (at, _) in line.match_indices(prefix) {
-            let rest = &line[at + prefix.len()..];
-            let group = rest.strip_prefix('{').map(|g| g.split('}').next().unwrap_or(g));
-            let words = group.unwrap_or(rest).split(if group.is_some() { ',' } else { ';' });
-            for word in words {
-                out.push(word.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        for (at, _) in code.match_indices(prefix) {
+            let at = at + prefix.len();
+            if !code[at..].starts_with('{') {
+                add(at);
+                continue;
+            }
+            let mut depth = 0;
+            for (i, c) in code[at..].char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+                // What stands first in the group, and behind its commas; not those of groups within.
+                if depth == 1 && (i == 0 || c == ',') {
+                    add(at + i + 1);
+                }
             }
         }
     }
@@ -48,11 +69,10 @@ fn upward(root: &Path) -> Vec<String> {
             continue;
         };
         let text = fs::read_to_string(&file).unwrap();
-        for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//")) {
-            for name in named(line) {
-                if LAYERS.iter().position(|l| *l == name).is_some_and(|other| other < own) {
-                    wrong.push(format!("{}:{}: {layer} names {name}", inside.display(), number + 1));
-                }
+        let code: Vec<&str> = text.lines().map(|l| if l.trim_start().starts_with("//") { "" } else { l }).collect();
+        for (line, name) in named(&code.join("\n")) {
+            if LAYERS.iter().position(|l| *l == name).is_some_and(|other| other < own) {
+                wrong.push(format!("{}:{line}: {layer} names {name}", inside.display()));
             }
         }
     }
@@ -71,12 +91,22 @@ fn an_import_that_points_up_is_seen() {
     fs::create_dir(dir.path().join("model")).unwrap();
     fs::write(
         dir.path().join("model/mod.rs"),
-        "// crate::cli in a comment\nuse crate::{run, wire};\nfn f() { crate::tui::g() }\nuse crate::model::X;\n",
+        "// crate::cli in a comment\nuse crate::{run, wire};\nfn f() { crate::tui::g() }\nuse crate::model::X;\n\
+         use crate::{model::{A, B}, cli::X};\nuse crate::{\n    model::{\n        audit, C,\n    },\n    repair::D,\n};\n",
     )
     .unwrap();
     fs::create_dir(dir.path().join("extra")).unwrap();
     fs::write(dir.path().join("extra/mod.rs"), "").unwrap();
     let mut wrong = upward(dir.path());
     wrong.sort();
-    assert_eq!(wrong, ["extra/mod.rs lies in no layer", "model/mod.rs:2: model names run", "model/mod.rs:3: model names tui"]);
+    assert_eq!(
+        wrong,
+        [
+            "extra/mod.rs lies in no layer",
+            "model/mod.rs:10: model names repair",
+            "model/mod.rs:2: model names run",
+            "model/mod.rs:3: model names tui",
+            "model/mod.rs:5: model names cli",
+        ]
+    );
 }

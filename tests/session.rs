@@ -265,6 +265,19 @@ fn a_model_goes_where_it_was_asked_for_again_and_again() {
 }
 
 #[test]
+fn a_recipe_that_is_there_already_stays_and_the_new_one_lies_beside_it() {
+    let (folder, case) = copy("4-");
+    let theirs = folder.path().join("mended.recipe.toml");
+    std::fs::write(&theirs, "theirs").unwrap();
+    let mut session = Session::open(&case);
+    repair(&mut session);
+    session.engine.send(Command::Save(Some(folder.path().join("mended.onnx"))));
+    let snap = session.until("saved", |s| !s.unsaved && s.saved.is_some());
+    assert_eq!((snap.saved_recipe.clone(), &snap.error), (Some(folder.path().join("mended.2.recipe.toml")), &None));
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "theirs");
+}
+
+#[test]
 fn what_two_nodes_have_wrong_by_the_same_rule_is_one_proposal() {
     let (_folder, case) = copy("16-");
     let mut session = Session::open(&case);
@@ -398,6 +411,25 @@ fn what_cannot_be_written_is_an_error_and_nothing_is_done() {
 }
 
 #[test]
+fn a_rejection_stands_when_the_log_cannot_say_that_it_was_taken_back() {
+    let (_folder, case) = copy("1-");
+    let mut session = Session::open(&case);
+    let id = session.settled().proposals[0].id;
+    session.engine.send(Command::Reject(id, "no".into()));
+    let rejected = |s: &Snapshot| s.proposals.iter().any(|p| p.id == id && p.standing == Standing::Rejected("no".into()));
+    let snap = session.until("rejected", rejected);
+    std::fs::remove_file(snap.audit_log.as_ref().expect("a log")).expect("it can be removed");
+    session.engine.send(Command::Undo(Some(id)));
+    let snap = session.until("an error", |s| s.error.is_some());
+    // Also when the proposals are shown anew.
+    let rows = &snap.sheet.as_ref().expect("a sheet").rows;
+    let row = rows.iter().position(|r| r.target.as_ref().is_some_and(|c| c.text == "Clip 0..6")).expect("a Clip");
+    session.engine.send(Command::Write { row, text: "max = 0.5".into() });
+    let snap = session.until("a proposal by hand", |s| s.proposals.iter().any(|p| p.by_hand));
+    assert!(rejected(&snap), "{:?}", snap.proposals.iter().map(|p| &p.standing).collect::<Vec<_>>());
+}
+
+#[test]
 fn work_can_be_cancelled_and_another_case_opened_meanwhile() {
     let (_a, first) = copy("2-");
     let (_b, second) = copy("7-");
@@ -437,12 +469,12 @@ fn a_constant_input_is_written_like_an_attribute() {
     assert!(has.contains(&"min = 0.0".to_string()) && has.contains(&"max = 6.0".to_string()), "{has:?}");
     assert!(check_attribute("max = wide", &has).is_err() && check_attribute("widest = 6", &has).is_err());
     let before = snap.images.flipped;
-    session.engine.send(Command::Write { row, text: Some("max = 0.5".into()) });
+    session.engine.send(Command::Write { row, text: "max = 0.5".into() });
     let snap = session.until("a proposal by hand", |s| s.proposals.iter().any(|p| p.by_hand));
     let id = snap.proposals.iter().find(|p| p.by_hand).expect("it is there").id;
     session.engine.send(Command::Accept(id));
     let snap = session.until("more flips", |s| s.is_settled() && s.images.flipped > before);
     assert!(snap.decided.len() == 1, "{:?}", snap.decided);
-    session.engine.send(Command::Undo);
+    session.engine.send(Command::Undo(None));
     session.until("as before", |s| s.is_settled() && s.images.flipped == before);
 }

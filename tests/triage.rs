@@ -3,6 +3,9 @@
 mod samples;
 
 use assert_cmd::Command;
+use fixcon::model::onnx::tensor_proto::DataLocation;
+use fixcon::model::onnx::{ModelProto, StringStringEntryProto};
+use prost::Message;
 use serde_json::Value as Json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,6 +90,55 @@ fn a_run_that_was_ended_goes_on() {
     }
     assert_eq!(fs::read_to_string(&state).unwrap(), "mine");
     assert_eq!(triage(&dir.path().join("models"), &[]).0, Some(2), "no case in it");
+}
+
+#[test]
+fn an_outcome_is_not_kept_when_images_external_data_or_options_change() {
+    let dir = folder(&["1-mobilenet-pads"]);
+    let case = dir.path().join("cases/1-mobilenet-pads");
+    // Images of its own, and the largest weights beside the model.
+    let images = dir.path().join("few");
+    fs::create_dir(&images).unwrap();
+    let mut names: Vec<_> = fs::read_dir(root().join("images/probe")).unwrap().map(|e| e.unwrap().path()).collect();
+    names.sort();
+    for file in &names[..8] {
+        fs::copy(file, images.join(file.file_name().unwrap())).unwrap();
+    }
+    let text = fs::read_to_string(case.join("case.toml")).unwrap();
+    fs::write(case.join("case.toml"), text.replace("../../images/probe", "../../few")).unwrap();
+    let mut model = ModelProto::decode(&fs::read(case.join("target.onnx")).unwrap()[..]).unwrap();
+    let largest = model.graph.as_mut().unwrap().initializer.iter_mut().max_by_key(|t| t.raw_data().len()).unwrap();
+    fs::write(case.join("w.data"), largest.raw_data.take().unwrap()).unwrap();
+    largest.data_location = Some(DataLocation::External as i32);
+    largest.external_data = vec![StringStringEntryProto { key: Some("location".into()), value: Some("w.data".into()) }];
+    fs::write(case.join("target.onnx"), model.encode_to_vec()).unwrap();
+
+    let cases = dir.path().join("cases");
+    let state = dir.path().join("state.jsonl");
+    let named = state.to_str().unwrap().to_string();
+    // Whether the outcome that was written down is believed: it is one that no run has.
+    let believed = |more: &[&str]| {
+        let text = fs::read_to_string(&state).unwrap();
+        let mut lines: Vec<Json> = text.lines().filter(|l| !l.is_empty()).map(|l| serde_json::from_str(l).unwrap()).collect();
+        let last = lines.last_mut().unwrap();
+        assert_ne!(last["digest"], "", "{text}");
+        last["of"] = 4711.into();
+        fs::write(&state, lines.iter().map(|l| format!("{l}\n")).collect::<String>()).unwrap();
+        let (_, out, err) = triage(&cases, &[&["--state", &named, "--resume"], more].concat());
+        assert!(out.contains("1 case:"), "{out}{err}");
+        out.contains("4711")
+    };
+    triage(&cases, &["--state", &named]);
+    assert!(believed(&[]), "nothing changed");
+    assert!(!believed(&["--max-mem", "3G"]), "another option");
+    triage(&cases, &["--state", &named, "--resume"]);
+    let mut data = fs::read(case.join("w.data")).unwrap();
+    data[..4].copy_from_slice(&1f32.to_le_bytes());
+    fs::write(case.join("w.data"), data).unwrap();
+    assert!(!believed(&[]), "other external data");
+    fs::copy(&names[8], images.join(names[0].file_name().unwrap())).unwrap();
+    assert!(!believed(&[]), "another image");
+    assert!(believed(&[]), "nothing changed since");
 }
 
 #[test]

@@ -389,7 +389,7 @@ impl Walk<'_> {
             sources.push(known.source);
             if let Some((a, s, layout)) = self.reproduce_one(v, &open, &sources, &wanted, dirty) {
                 self.suppose(a, s, layout, "what follows is equal".into());
-                self.mark_reproduced(v, dirty);
+                self.mark_reproduced(v);
                 if !open.contains(&a) || open.len() > 1 {
                     work.push(v);
                 }
@@ -401,7 +401,7 @@ impl Walk<'_> {
                     self.suppose(a, s, layout, "what follows is equal".into());
                     work.push(a);
                 }
-                self.mark_reproduced(v, dirty);
+                self.mark_reproduced(v);
             }
         }
     }
@@ -410,7 +410,7 @@ impl Walk<'_> {
         dirty.values.contains(&v) && !self.pairs.contains_key(&v)
     }
 
-    fn mark_reproduced(&mut self, v: ValueId, _dirty: &Dirty) {
+    fn mark_reproduced(&mut self, v: ValueId) {
         let Some(p) = self.target.producer(v) else { return };
         if let Ok(made) = self.eval(p, &HashMap::new(), self.images) {
             for (o, values) in self.target.op(p).made().zip(made) {

@@ -1,7 +1,7 @@
 //! What a log says about files: where they are, and the SHA-256 of what was in them.
 
 use super::AuditError;
-use crate::model::{Model, ModelError, regular};
+use crate::model::{Model, ModelError, folder, hex, regular};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,14 +128,10 @@ pub fn file_sha256(path: &Path) -> Result<String, AuditError> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// A file's path as a log keeps it: relative to the log's folder where it lies near, so that both can move together.
 pub fn near(log: &Path, file: &Path) -> String {
     let absolute = |p: &Path| p.canonicalize().or_else(|_| std::path::absolute(p)).unwrap_or_else(|_| p.into());
-    let (folder, file) = (absolute(super::folder(log)), absolute(file));
+    let (folder, file) = (absolute(folder(log)), absolute(file));
     let common = folder.components().zip(file.components()).take_while(|(a, b)| a == b);
     let named = common.clone().any(|(c, _)| matches!(c, Component::Normal(_)));
     let common = common.count();
@@ -149,9 +145,9 @@ pub fn near(log: &Path, file: &Path) -> String {
 
 /// The file that [`near`] named.
 pub fn far(log: &Path, path: &str) -> PathBuf {
-    match super::folder(log) {
-        folder if folder == Path::new(".") => path.into(),
-        folder => folder.join(path),
+    match folder(log) {
+        here if here == Path::new(".") => path.into(),
+        there => there.join(path),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::chain::{Chain, START};
 use super::replay::with_outputs;
 use super::side::SideFiles;
-use super::{AuditError, Change, Event, ModelDigest, Opened, Saved, State, canonical, folder, near, sync_folder};
-use crate::model::{Edit, Existing, Model, temporary, true_outputs};
+use super::{AuditError, Change, Event, ModelDigest, Opened, Saved, State, canonical, near};
+use crate::model::{Edit, Existing, Model, folder, put_in_place, temporary, true_outputs};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fs::{File, TryLockError};
@@ -71,15 +71,11 @@ impl Log {
 
         let file = temporary(folder(path)).map_err(io)?;
         lock(path, file.as_file())?;
-        file.as_file().write_all(line.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
-        let file = match existing {
-            Existing::Replace => file.persist(path).map_err(|e| io(e.error))?,
-            Existing::Refuse => file.persist_noclobber(path).map_err(|e| match e.error.kind() {
-                std::io::ErrorKind::AlreadyExists => AuditError::Exists { path: path.into() },
-                _ => io(e.error),
-            })?,
-        };
-        sync_folder(folder(path));
+        file.as_file().write_all(line.as_bytes()).map_err(io)?;
+        let file = put_in_place(file, path, existing).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => AuditError::Exists { path: path.into() },
+            _ => io(e),
+        })?;
         let side = SideFiles::of(path);
         Ok(Self { path: path.into(), file, len: line.len() as u64, records: 1, last_hash, state, side, broken: false })
     }

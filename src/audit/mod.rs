@@ -36,20 +36,3 @@ pub use recorder::Recorder;
 pub use replay::{Check, Replayed, replay, stamp};
 pub use side::side_folder;
 pub use state::{Edited, State};
-
-use std::path::Path;
-
-/// The folder of a file.
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Makes names in a folder survive a crash; not every file system lets a folder be synced.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = std::fs::File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}

@@ -5,12 +5,12 @@ use super::record::{
     Applied, By, CategoryId, Decided, Evaluated, Event, Evidence, Figure, KindId, Opened, Proposed, Subset, Suspected, Undone,
 };
 use super::{
-    AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved, folder, side_folder,
+    AuditError, Change, Exhibit, FlippedImage, Flips, ImagesDigest, Localized, Log, RecipeChange, RegionFigures, Saved, side_folder,
 };
 use crate::align::{Region, Verdict};
 use crate::dataset::Alpha;
 use crate::localize::{Findings, Suspect};
-use crate::model::{Edit, Existing, NodeId, read_file, temporary};
+use crate::model::{Edit, Existing, NodeId, read_file, write_whole};
 use crate::repair::{Decision, Evidence as Tried, Job, Journal, Proposal, diff};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -89,11 +89,7 @@ impl Recorder {
         let path = log.path().to_path_buf();
         drop(log);
         match &earlier.log {
-            Some(bytes) => {
-                let mut file = temporary(folder(&path))?;
-                file.write_all(bytes)?;
-                file.persist(&path).map_err(|e| e.error)?;
-            }
+            Some(bytes) => write_whole(&path, Existing::Replace, |mut file| file.write_all(bytes))?,
             None => std::fs::remove_file(&path)?,
         }
         let side = side_folder(&path);

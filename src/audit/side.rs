@@ -1,8 +1,7 @@
 //! Large tensors beside the log: a folder named after it, each in a file named by its SHA-256.
 
 use super::digest::{file_sha256, sha256_hex};
-use super::{folder, sync_folder};
-use crate::model::{ModelError, read_file, temporary};
+use crate::model::{Existing, ModelError, folder, read_file, sync_folder, write_whole};
 use bytes::Bytes;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,10 +38,7 @@ impl SideFiles {
         }
         std::fs::create_dir_all(&self.folder).map_err(io)?;
         sync_folder(folder(&self.folder));
-        let file = temporary(&self.folder).map_err(io)?;
-        file.as_file().write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
-        file.persist(&path).map_err(|e| io(e.error))?;
-        sync_folder(&self.folder);
+        write_whole(&path, Existing::Replace, |mut file| file.write_all(bytes)).map_err(io)?;
         Ok(name)
     }
 

@@ -1,7 +1,10 @@
 //! What a log says altogether: its records taken one after the other.
 
-use super::{Applied, Change, Closed, Decided, Decision, Evaluated, Event, Opened, Proposed, Saved, Subset, recipe};
+use super::{Applied, Change, Closed, Decided, Decision, Evaluated, Event, Opened, Proposed, Saved, Subset, Suspected, recipe};
 use std::collections::BTreeMap;
+
+/// The highest number of a suspect or proposal: a log that names a higher one was made to annoy, and numbers go on from there.
+const HIGHEST: u32 = 1 << 30;
 
 /// The state of a session as its log tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +73,9 @@ impl State {
             }
             // What was looked at is for people; the suspects behind it count.
             Event::Localized(_) => {}
+            Event::Suspect(Suspected { suspect: number, .. }) | Event::Proposed(Proposed { proposal: number, .. }) if *number > HIGHEST => {
+                return Err(format!("the number {number} leaves none for the next"));
+            }
             Event::Suspect(s) => self.suspects = self.suspects.max(s.suspect),
             Event::Proposed(p) if self.is_made(p.proposal) => {
                 return Err(format!("proposal {} is made already, it cannot be proposed again", p.proposal));

@@ -7,7 +7,7 @@ use super::{Common, print_json, print_text};
 use crate::dataset::{Case, CaseFile, DatasetError, Feed, ImageSet, RecipeKeys, nearest_word};
 use crate::localize::inject::{Injected, Injector, Truth, inject_recipe, variants_of};
 use crate::localize::{Category, Kind};
-use crate::model::{Existing, Model, temporary};
+use crate::model::{Existing, Model, write_whole};
 use crate::run::Watch;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
@@ -266,15 +266,7 @@ fn write(subject: &Subject, fault: Fault, folder: &Path, seed: u64, every_way: b
 
 /// Writes a small file, whole or not at all.
 pub(super) fn put(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
-    let what = || path.display().to_string();
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = temporary(folder).with_context(what)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(what)?;
-    match existing {
-        Existing::Replace => file.persist(path).map_err(|e| e.error).with_context(what)?,
-        Existing::Refuse => file.persist_noclobber(path).map_err(|e| e.error).with_context(what)?,
-    };
-    Ok(())
+    write_whole(path, existing, |mut file| file.write_all(bytes)).with_context(|| path.display().to_string())
 }
 
 /// The kinds that these words name.

@@ -42,7 +42,7 @@ pub use page::{ExplainReport, KindPage};
 pub use repair::{RepairArgs, RepairReport};
 pub use replay::{Output, ReplayArgs, ReplayReport, ReplayedEdit};
 pub use report::ReportArgs;
-pub use triage::{CaseLine, KindCount, TriageArgs, TriageReport};
+pub use triage::{CaseLine, CaseVerdict, KindCount, TriageArgs, TriageReport};
 pub use unreadable::Unreadable;
 
 use anyhow::{Result, bail};

@@ -1,6 +1,6 @@
 //! What commands write: to standard output, or whole into a file.
 
-use crate::model::{harmless, harmless_json, temporary};
+use crate::model::{Existing, folder, harmless, harmless_json, write_whole};
 use anyhow::{Context, Result, bail};
 use std::io::Write as _;
 use std::path::Path;
@@ -40,11 +40,6 @@ pub(super) fn counted(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
-/// The folder that a file lies in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Refuses a file in a folder that is not there.
 pub(super) fn check_folder(path: &Path) -> Result<()> {
     let folder = folder(path);
@@ -54,23 +49,24 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
+fn taken(path: &Path) -> String {
+    format!("{}: exists already; replace it with --force or name another file", path.display())
+}
+
 /// Refuses a file that exists, where it is not to be replaced.
 pub(super) fn check_free(path: &Path, force: bool) -> Result<()> {
     if path.exists() && !force {
-        bail!("{}: exists already; replace it with --force or name another file", path.display());
+        bail!(taken(path));
     }
     Ok(())
 }
 
 /// Writes a file so that it is there whole or not at all.
 pub(super) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<()> {
-    check_free(path, force)?;
     check_folder(path)?;
-    let write = || -> std::io::Result<()> {
-        let mut file = temporary(folder(path))?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map(drop).map_err(|e| e.error)
-    };
-    write().with_context(|| format!("{}: cannot be written", path.display()))
+    let existing = if force { Existing::Replace } else { Existing::Refuse };
+    match write_whole(path, existing, |mut file| file.write_all(content)) {
+        Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => bail!(taken(path)),
+        written => written.with_context(|| format!("{}: cannot be written", path.display())),
+    }
 }

@@ -57,6 +57,7 @@ impl PolicyArgs {
         let file = self.policy.as_deref().map(read).transpose()?.unwrap_or_default();
         let categories = if self.categories.is_empty() { &file.categories } else { &self.categories };
         let default = Policy::default();
+        let named = |by_file: bool| self.policy.as_ref().filter(|_| by_file).map_or("the flags".into(), |p| p.display().to_string());
         let policy = Policy {
             categories: categories.iter().map(|c| category(c)).collect::<Result<_>>()?,
             unsafe_edits: !(self.safe_only || file.safe_only),
@@ -64,8 +65,9 @@ impl PolicyArgs {
             broken: self.max_broken.or(file.max_broken).unwrap_or(default.broken),
             rounds: self.rounds.or(file.rounds).unwrap_or(default.rounds),
             unrelated: self.unrelated || file.unrelated,
+            categories_from: named(self.categories.is_empty()),
             // Where both speak, the file is the one that others have to look into.
-            name: self.policy.as_ref().filter(|_| self.categories.is_empty()).map_or("the flags".into(), |p| p.display().to_string()),
+            safety_from: named(file.safe_only),
         };
         if policy.raise_precision && !policy.unsafe_edits {
             bail!("raising precision takes the source's nodes, which safe_only forbids: leave one of both out");
@@ -102,4 +104,26 @@ fn category(text: &str) -> Result<Category> {
     all.into_iter()
         .find(|c| c.id().eq_ignore_ascii_case(text))
         .with_context(|| format!("'{text}' is no category; they are PP, ID, TS, WB, LH, CG"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_forbids_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        let from = |text: &str, flags: PolicyArgs| {
+            std::fs::write(&path, text).unwrap();
+            let policy = PolicyArgs { policy: Some(path.clone()), ..flags }.terms().unwrap().policy;
+            let file = path.display().to_string();
+            [policy.categories_from, policy.safety_from].map(|by| if by == file { "file".to_string() } else { by })
+        };
+        let flags = PolicyArgs { safe_only: true, ..PolicyArgs::default() };
+        assert_eq!(from("categories = [\"WB\"]", flags.clone()), ["file", "the flags"]);
+        assert_eq!(from("safe_only = true", flags), ["file", "file"]);
+        let flags = PolicyArgs { categories: vec!["WB".into()], ..PolicyArgs::default() };
+        assert_eq!(from("safe_only = true\ncategories = [\"PP\"]", flags), ["the flags", "file"]);
+    }
 }

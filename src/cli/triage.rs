@@ -6,14 +6,15 @@
 use super::output::{counted, print_text};
 use super::{Common, DIFFERENT, FAILED, SAME, Unreadable, print_json};
 use crate::audit::file_sha256;
-use crate::dataset::Case;
-use crate::model::{harmless, harmless_json, regular};
+use crate::dataset::{Case, ImageSet};
+use crate::model::{Model, harmless, harmless_json, hex, regular};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -71,13 +72,42 @@ pub struct TriageReport {
     pub failed: usize,
 }
 
+/// What is known of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaseVerdict {
+    /// No label differs and nothing is suspected.
+    Clean,
+    /// Labels differ, and nothing is wrongly converted.
+    Precision,
+    /// Something is wrongly converted.
+    Faulty,
+    /// The target does not load or run.
+    Unloadable,
+    /// It could not be looked into.
+    Failed,
+}
+
+impl CaseVerdict {
+    /// The word that JSON uses.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Precision => "precision",
+            Self::Faulty => "faulty",
+            Self::Unloadable => "unloadable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A case in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseLine {
     /// Its file, below the folder.
     pub case: String,
-    /// `clean`, `precision` (labels differ, and nothing is wrongly converted), `faulty`, `unloadable` or `failed`.
-    pub verdict: String,
+    /// What is known of it.
+    pub verdict: CaseVerdict,
     /// Images whose labels differ.
     pub flips: usize,
     /// Images compared.
@@ -96,7 +126,7 @@ pub struct CaseLine {
     /// The fault in words, or why the case could not be looked into.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
-    /// SHA-256 over the case file, both models and the program's version.
+    /// SHA-256 over case file, models, external data, options and version, and names, sizes and times of the images.
     pub digest: String,
 }
 
@@ -117,6 +147,7 @@ pub struct KindCount {
 pub fn run(args: &TriageArgs, common: &Common) -> Result<ExitCode> {
     let cases = find(&args.folder)?;
     let path = args.state.clone().unwrap_or_else(|| args.folder.join("fixcon-triage.jsonl"));
+    let child = child(args, common);
     let known = if args.resume { kept(&path)? } else { HashMap::new() };
     let state = Mutex::new(begin(&path, args.resume)?);
     let slots: Vec<Mutex<Option<CaseLine>>> = cases.iter().map(|_| Mutex::new(None)).collect();
@@ -127,11 +158,11 @@ pub fn run(args: &TriageArgs, common: &Common) -> Result<ExitCode> {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let at = cases.iter().position(|c| c == case).unwrap_or(0);
             let name = case.strip_prefix(&args.folder).unwrap_or(case).display().to_string();
-            let digest = digest(case);
+            let digest = digest(case, &child);
             let line = match known.get(&name).filter(|k| k.digest == digest) {
                 Some(line) => line.clone(),
                 None => {
-                    let line = look(case, name, digest, args, common);
+                    let line = look(case, name, digest, args, &child);
                     let mut file = state.lock().unwrap_or_else(PoisonError::into_inner);
                     let text = serde_json::to_string(&line).unwrap_or_default();
                     let written = writeln!(file, "{}", harmless_json(&text)).and_then(|()| file.sync_data());
@@ -235,17 +266,27 @@ fn natural(text: &str) -> Vec<(u64, String)> {
     out
 }
 
-/// What an outcome depends on, as far as it is one file each; empty when a file cannot be read, so that it is looked into again.
-fn digest(case: &Path) -> String {
+/// What an outcome depends on; empty when a file cannot be read, so that it is looked into again. Images are many, so of them size and time
+/// of the last change have to do.
+fn digest(case: &Path, child: &Child) -> String {
     use sha2::{Digest, Sha256};
     let of = || -> Option<String> {
         let opened = Case::open(case).ok()?;
         let mut hash = Sha256::new();
         hash.update(env!("CARGO_PKG_VERSION"));
-        for file in [case, opened.source.as_path(), opened.target.as_path()] {
+        hash.update(format!("{:?}", child.matters));
+        hash.update(file_sha256(case).ok()?);
+        for file in [&opened.source, &opened.target] {
             hash.update(file_sha256(file).ok()?);
+            hash.update(format!("{:?}", Model::open(file).ok()?.external_sha256().ok()?));
         }
-        Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+        let images = ImageSet::open(&opened.images, opened.labels.as_deref(), opened.truth.as_deref()).ok()?;
+        hash.update(format!("{:?}", images.classes()));
+        for item in images.items() {
+            let file = std::fs::metadata(&item.path).ok()?;
+            hash.update(format!("{:?}", (&item.name, item.truth, file.len(), file.modified().ok()?)));
+        }
+        Some(hex(&hash.finalize()))
     };
     of().unwrap_or_default()
 }
@@ -298,10 +339,10 @@ fn begin(path: &Path, resume: bool) -> Result<File> {
 }
 
 /// One case, in a process of its own.
-fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &Common) -> CaseLine {
+fn look(case: &Path, name: String, digest: String, args: &TriageArgs, child: &Child) -> CaseLine {
     let failed = |words: String| CaseLine {
         case: name.clone(),
-        verdict: "failed".into(),
+        verdict: CaseVerdict::Failed,
         flips: 0,
         of: 0,
         unreadable: 0,
@@ -312,7 +353,7 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
         // A case that failed is looked into again: what was in the way may be gone.
         digest: String::new(),
     };
-    let out = match localize(case, args, common) {
+    let out = match localize(case, args, child) {
         Ok(out) => out,
         Err(why) => return failed(format!("{why:#}")),
     };
@@ -320,16 +361,16 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
     if let Some(why) = text(&out["error"]["message"]) {
         return failed(why);
     }
-    let Some(verdict) = text(&out["verdict"]) else { return failed("localize said nothing".into()) };
+    let Ok(verdict) = CaseVerdict::deserialize(&out["verdict"]) else { return failed("localize said nothing".into()) };
     let number = |json: &Json| json.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let first = &out["suspects"][0];
     let flips = number(&out["mismatches"]["count"]);
     let unreadable = out["left_out"].as_array().map_or(0, Vec::len);
     // What localize finds clean may give other labels all the same, where the target computes less exactly.
-    let precision = verdict == "clean" && flips > 0;
+    let precision = verdict == CaseVerdict::Clean && flips > 0;
     CaseLine {
         case: name,
-        verdict: if precision { "precision".into() } else { verdict },
+        verdict: if precision { CaseVerdict::Precision } else { verdict },
         flips,
         of: number(&out["mismatches"]["of"]),
         unreadable,
@@ -346,23 +387,38 @@ fn look(case: &Path, name: String, digest: String, args: &TriageArgs, common: &C
     }
 }
 
-/// What `fixcon localize --json` says of a case.
-fn localize(case: &Path, args: &TriageArgs, common: &Common) -> Result<Json> {
-    let program = std::env::current_exe().context("the program does not find itself")?;
+/// What `fixcon localize` is told beside its case.
+struct Child {
+    /// What the outcome may depend on.
+    matters: Vec<OsString>,
+    threads: usize,
+}
+
+fn child(args: &TriageArgs, common: &Common) -> Child {
+    let mut matters: Vec<OsString> = vec!["--seed".into(), common.seed.to_string().into()];
+    if let Some(bytes) = common.max_mem {
+        matters.extend(["--max-mem".into(), bytes.to_string().into()]);
+    }
+    if common.runtime == super::args::Engine::Ort {
+        matters.extend(["--runtime".into(), "ort".into()]);
+    }
+    if let Some(library) = &common.ort_lib {
+        matters.extend(["--ort-lib".into(), library.into()]);
+    }
     // Cases share the cores.
     let threads = match (common.threads, args.jobs) {
         (0, 1) => 0,
         (0, jobs) => (std::thread::available_parallelism().map_or(1, usize::from) / usize::from(jobs)).max(1),
         (n, _) => n,
     };
+    Child { matters, threads }
+}
+
+/// What `fixcon localize --json` says of a case.
+fn localize(case: &Path, args: &TriageArgs, child: &Child) -> Result<Json> {
+    let program = std::env::current_exe().context("the program does not find itself")?;
     let mut command = std::process::Command::new(program);
-    command.args(["localize", "--json", "--quiet", "--threads", &threads.to_string(), "--seed", &common.seed.to_string()]);
-    if let Some(bytes) = common.max_mem {
-        command.args(["--max-mem", &bytes.to_string()]);
-    }
-    if common.runtime == super::args::Engine::Ort {
-        command.args(["--runtime", "ort"]);
-    }
+    command.args(["localize", "--json", "--quiet", "--threads", &child.threads.to_string()]).args(&child.matters);
     command.arg("--case").arg(case).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("the program cannot be started again for the work")?;
     let reader = |pipe: Option<Box<dyn Read + Send>>| {
@@ -401,13 +457,13 @@ fn report(args: &TriageArgs, cases: Vec<CaseLine>) -> TriageReport {
     }
     let mut kinds: Vec<KindCount> = by_kind.into_iter().map(|(kind, cases)| KindCount { kind, cases }).collect();
     kinds.sort_by_key(|k| std::cmp::Reverse(k.cases));
-    let count = |verdicts: &[&str]| cases.iter().filter(|c| verdicts.contains(&c.verdict.as_str())).count();
+    let count = |verdicts: &[CaseVerdict]| cases.iter().filter(|c| verdicts.contains(&c.verdict)).count();
     TriageReport {
         folder: args.folder.display().to_string(),
-        clean: count(&["clean"]),
-        precision: count(&["precision"]),
-        faulty: count(&["faulty", "unloadable"]),
-        failed: count(&["failed"]),
+        clean: count(&[CaseVerdict::Clean]),
+        precision: count(&[CaseVerdict::Precision]),
+        faulty: count(&[CaseVerdict::Faulty, CaseVerdict::Unloadable]),
+        failed: count(&[CaseVerdict::Failed]),
         with_unreadable: cases.iter().filter(|c| c.unreadable > 0).count(),
         kinds,
         cases,
@@ -416,23 +472,23 @@ fn report(args: &TriageArgs, cases: Vec<CaseLine>) -> TriageReport {
 
 /// A case in one line.
 fn text(c: &CaseLine) -> String {
-    let sign = match c.verdict.as_str() {
-        "failed" => "!",
-        "clean" if c.unreadable > 0 => "?",
-        "clean" => "=",
-        "precision" => "~",
-        _ => "✗",
+    let sign = match c.verdict {
+        CaseVerdict::Failed => "!",
+        CaseVerdict::Clean if c.unreadable > 0 => "?",
+        CaseVerdict::Clean => "=",
+        CaseVerdict::Precision => "~",
+        CaseVerdict::Faulty | CaseVerdict::Unloadable => "✗",
     };
     let name = c.case.strip_suffix("case.toml").map_or(c.case.as_str(), |n| n.trim_end_matches(['/', '\\']));
     let name = if name.is_empty() { c.case.as_str() } else { name };
-    let flips = match c.verdict.as_str() {
-        "failed" => "-".into(),
-        "unloadable" => "no run".into(),
+    let flips = match c.verdict {
+        CaseVerdict::Failed => "-".into(),
+        CaseVerdict::Unloadable => "no run".into(),
         _ => format!("{}/{}", c.flips, c.of),
     };
-    let kind = c.kind.as_deref().unwrap_or(match c.verdict.as_str() {
-        "clean" => "-",
-        verdict => verdict,
+    let kind = c.kind.as_deref().unwrap_or(match c.verdict {
+        CaseVerdict::Clean => "-",
+        verdict => verdict.word(),
     });
     let unread = match (c.unreadable, c.words.is_empty()) {
         (0, _) => String::new(),

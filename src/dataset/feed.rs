@@ -24,8 +24,6 @@ impl Declared {
     pub fn of(model: &Model) -> Vec<Self> {
         let one = |v: &ValueInfoProto| {
             let (dtype, dims) = v.tensor_type().map_or((element_type(v), None), |(t, d)| (t, Some(d)));
-            // Zero and less stand for an open dimension in files of older exporters.
-            let dims = dims.map(|dims| dims.into_iter().map(|d| d.filter(|n| *n > 0)).collect());
             Self { name: v.name().into(), dtype, dims }
         };
         model.inputs().map(one).collect()

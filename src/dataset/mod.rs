@@ -12,7 +12,7 @@ mod image;
 mod jpeg;
 mod npy;
 #[cfg(test)]
-mod pillow;
+mod pillow_tests;
 mod presets;
 mod recipe;
 mod recipe_key;

@@ -7,7 +7,7 @@ use super::{Category, Findings, Found, Kind, LocalizeError, LocalizeOptions, Out
 use crate::dataset::{Declared, Element, Feed, ImageSet};
 use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model::onnx::{ValueInfoProto, tensor_proto::DataType, type_proto};
-use crate::model::{Edit, Model, NodeId, Severity, check};
+use crate::model::{Edit, NodeId, refused};
 use crate::run::{Network, Value, Watch};
 use std::cmp::Ordering;
 
@@ -148,11 +148,6 @@ impl Redeclared {
         findings.suspects.insert(0, self.suspect);
         Ok(Some(findings))
     }
-}
-
-/// What contradicts the specification, and the node where it is one.
-fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
-    check(model).into_iter().filter(|f| f.severity == Severity::Error).map(|f| (f.node, f.to_string())).collect()
 }
 
 /// One image repeated to fill a fixed batch; itself where that would take more bytes than `limit`.

@@ -108,12 +108,6 @@ impl Edit {
         Self::All(edits)
     }
 
-    /// Whether this edit and another one can be made in any order, with the same bytes as result.
-    pub fn independent(&self, other: &Self) -> bool {
-        let (mine, theirs) = (self.touches(), other.touches());
-        !mine.iter().any(|a| theirs.iter().any(|b| a.conflicts(b)))
-    }
-
     /// Whether the model would be another one. Nodes and initializers that are not there count as changed: applying says what is wrong.
     pub fn changes(&self, model: &Model) -> bool {
         let node = |output: &str| model.node_by_output(output).map(|id| model.node(id));
@@ -130,66 +124,23 @@ impl Edit {
 
     /// Names of the values whose node or tensor it makes or changes; an empty one stands for what the graph declares.
     pub fn touched(&self) -> Vec<String> {
-        self.touches().into_iter().filter(|t| t.part != Part::Place).map(|t| t.name).collect()
-    }
-
-    fn touches(&self) -> Vec<Touch> {
-        let part = |node: &'_ String, part: String| vec![Touch { name: node.clone(), part: Part::Named(part) }];
-        let whole = |name: &str| Touch { name: name.to_string(), part: Part::Whole };
-        let made = |node: &NodeProto| node.output.iter().filter(|o| !o.is_empty()).map(|o| whole(o)).collect::<Vec<_>>();
-        let of_model = |what: &str| vec![Touch { name: String::new(), part: Part::Named(what.to_string()) }];
+        let made = |node: &NodeProto| node.output.iter().filter(|o| !o.is_empty()).cloned().collect::<Vec<_>>();
         match self {
-            Self::SetAttribute { node, attribute } => part(node, format!("attribute {}", attribute.name())),
-            Self::RemoveAttribute { node, attribute } => part(node, format!("attribute {attribute}")),
-            Self::RewireInput { node, slot, .. } => part(node, format!("input {slot}")),
-            Self::ReplaceInitializer { tensor } | Self::AddInitializer { tensor } => {
-                vec![whole(tensor.name())]
-            }
-            Self::RemoveInitializer { name } => vec![whole(name)],
-            Self::InsertNode { before, node } => {
-                let mut out = made(node);
-                out.extend(before.iter().map(|b| Touch { name: b.clone(), part: Part::Place }));
-                out
-            }
-            Self::PutNode { node, .. } => made(node),
-            Self::RemoveNode { node } => vec![whole(node)],
+            Self::SetAttribute { node, .. }
+            | Self::RemoveAttribute { node, .. }
+            | Self::RewireInput { node, .. }
+            | Self::RemoveNode { node } => vec![node.clone()],
+            Self::ReplaceInitializer { tensor } | Self::AddInitializer { tensor } => vec![tensor.name().into()],
+            Self::RemoveInitializer { name } => vec![name.clone()],
+            Self::InsertNode { node, .. } | Self::PutNode { node, .. } => made(node),
             Self::ReplaceNode { node, with } => {
                 let mut out = made(with);
-                out.push(whole(node));
+                out.push(node.clone());
                 out
             }
-            Self::SetInputs { .. } => of_model("inputs"),
-            Self::SetOutputs { .. } => of_model("outputs"),
-            Self::SetMetadata { key, .. } => of_model(&format!("metadata {key}")),
-            Self::All(edits) => edits.iter().flat_map(Self::touches).collect(),
+            Self::SetInputs { .. } | Self::SetOutputs { .. } | Self::SetMetadata { .. } => vec![String::new()],
+            Self::All(edits) => edits.iter().flat_map(Self::touched).collect(),
         }
-    }
-}
-
-/// What an edit changes or counts on, under the name of a value.
-struct Touch {
-    name: String,
-    part: Part,
-}
-
-#[derive(PartialEq)]
-enum Part {
-    /// That the node is there.
-    Place,
-    /// One attribute or input.
-    Named(String),
-    /// All of it.
-    Whole,
-}
-
-impl Touch {
-    fn conflicts(&self, other: &Self) -> bool {
-        let parts = match (&self.part, &other.part) {
-            (Part::Whole, _) | (_, Part::Whole) => true,
-            (Part::Named(a), Part::Named(b)) => a == b,
-            _ => false,
-        };
-        self.name == other.name && parts
     }
 }
 

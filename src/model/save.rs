@@ -2,6 +2,7 @@
 
 use super::ModelError;
 use super::file::{Entry, Head, Model, Part};
+use super::files::{Existing, folder, write_whole};
 use super::onnx::StringStringEntryProto;
 use super::onnx::tensor_proto::DataLocation;
 use bytes::Bytes;
@@ -11,15 +12,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
-
-/// What [`Model::save`] does when the file exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// Leaves it and fails.
-    Refuse,
-    /// Puts the new file in its place.
-    Replace,
-}
 
 /// The largest message that protobuf readers accept, in bytes.
 const LARGEST: usize = i32::MAX as usize;
@@ -92,7 +84,7 @@ impl Model {
     /// that the model refers to are copied when the folder is another one. Gives the SHA-256 of the file, in hexadecimal.
     ///
     /// Tensors that edits brought are written into the file. Only where it would grow beyond the 2 GiB that protobuf allows, the largest of
-    /// them go to a data file beside it, `NAME.edits.data`.
+    /// them go to a data file beside it, `NAME.edits.data`, or `NAME.edits-2.data` where the model has one of that name already.
     ///
     /// # Errors
     /// When the file exists and is not to be replaced, cannot be written, or is too large all the same; when external data are missing, or
@@ -103,7 +95,7 @@ impl Model {
 
     fn save_within(&self, path: &Path, existing: Existing, limit: usize) -> Result<String, ModelError> {
         check_free(path, existing)?;
-        let location = format!("{}.edits.data", path.file_name().unwrap_or_default().to_string_lossy());
+        let location = self.free_location(&path.file_name().unwrap_or_default().to_string_lossy());
         let (model, moved) = self.with_edits_outside(&location, limit);
         if model.encoded_len() > limit {
             let why = format!(
@@ -116,9 +108,22 @@ impl Model {
         if !moved.is_empty() {
             let data = path.with_file_name(&location);
             check_free(&data, existing)?;
-            write_atomically(&data, existing, |out| moved.iter().try_for_each(|tensor| out.write_all(tensor)))?;
+            put_hashed(&data, existing, |out| moved.iter().try_for_each(|tensor| out.write_all(tensor)))?;
         }
-        write_atomically(path, existing, |out| model.write_to(out))
+        put_hashed(path, existing, |out| model.write_to(out))
+    }
+
+    /// Where edited tensors may go beside a file of this name. The model may refer to `NAME.edits.data` itself, when it was saved with one
+    /// before: those data stay what they are.
+    fn free_location(&self, name: &str) -> String {
+        let taken = self.external_locations();
+        let mut location = format!("{name}.edits.data");
+        let mut n = 1;
+        while taken.iter().any(|l| Path::new(l).file_name().is_some_and(|f| f == location.as_str())) {
+            n += 1;
+            location = format!("{name}.edits-{n}.data");
+        }
+        location
     }
 
     /// As few of the tensors that edits brought as need be, the largest first, as external data; with these data, in order.
@@ -172,16 +177,9 @@ impl Model {
             check_free(&target, existing)?;
             std::fs::create_dir_all(folder(&target)).map_err(io)?;
             // The data that were loaded, not what may have come in their place since.
-            put_in_place(&target, existing, |mut file| file.write_all(&data))?;
+            put(&target, existing, |mut file| file.write_all(&data))?;
         }
         Ok(())
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
@@ -194,12 +192,12 @@ fn check_free(path: &Path, existing: Existing) -> Result<(), ModelError> {
 }
 
 /// Writes a file whole or not at all; gives its SHA-256.
-fn write_atomically(
+fn put_hashed(
     path: &Path,
     existing: Existing,
     write: impl FnOnce(&mut Hashing<BufWriter<&File>>) -> std::io::Result<()>,
 ) -> Result<String, ModelError> {
-    put_in_place(path, existing, |file| {
+    put(path, existing, |file| {
         let mut out = Hashing { inner: BufWriter::with_capacity(1 << 16, file), hash: Sha256::new() };
         write(&mut out)?;
         out.flush()?;
@@ -207,37 +205,12 @@ fn write_atomically(
     })
 }
 
-/// A temporary file in a folder, which is to become a file of the user's there by being renamed.
-///
-/// # Errors
-/// When the folder is not there or cannot be written to.
-pub fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".fixcon-").suffix(".tmp");
-    #[cfg(unix)]
-    // What the umask leaves, as for any new file; the temporary file alone would be closed to others.
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Fills a temporary file beside `path`, syncs it and renames it to `path`.
-fn put_in_place<T>(path: &Path, existing: Existing, fill: impl FnOnce(&File) -> std::io::Result<T>) -> Result<T, ModelError> {
-    let io = |e: std::io::Error| ModelError::Io { path: path.into(), why: e.to_string() };
-    let file = temporary(folder(path)).map_err(io)?;
-    let out = fill(file.as_file()).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    match existing {
-        Existing::Replace => file.persist(path).map_err(|e| io(e.error))?,
-        Existing::Refuse => file.persist_noclobber(path).map_err(|e| match e.error.kind() {
-            std::io::ErrorKind::AlreadyExists => ModelError::Exists { path: path.into() },
-            _ => io(e.error),
-        })?,
-    };
-    // The rename itself must survive a crash; not every file system lets a folder be synced.
-    if let Ok(folder) = File::open(folder(path)) {
-        let _ = folder.sync_all();
-    }
-    Ok(out)
+/// As [`write_whole`], in this module's errors.
+fn put<T>(path: &Path, existing: Existing, fill: impl FnOnce(&File) -> std::io::Result<T>) -> Result<T, ModelError> {
+    write_whole(path, existing, fill).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => ModelError::Exists { path: path.into() },
+        _ => ModelError::Io { path: path.into(), why: e.to_string() },
+    })
 }
 
 struct Hashing<W> {
@@ -256,7 +229,8 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal, as digests are written.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -295,6 +269,16 @@ mod tests {
             assert_eq!(again.raw_data(again.initializer(name).unwrap()).unwrap().unwrap(), bytes, "{name}");
         }
         assert_eq!(again.initializer("c").unwrap().raw_data().len(), 2000, "what fits stays in the file");
+        // Saved once more under that name, the data that it came with are not written over.
+        let (more, _) = again.apply(&Edit::ReplaceInitializer { tensor: tensor("c", 5500, 7) }).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let path = elsewhere.path().join("m.onnx");
+        more.save_within(&path, Existing::Replace, 6000).unwrap();
+        let more = Model::open(&path).unwrap();
+        assert_eq!(more.external_locations().into_iter().collect::<Vec<_>>(), ["m.onnx.edits-2.data", "m.onnx.edits.data"]);
+        for (name, bytes) in [("a", vec![9; 5000]), ("b", vec![2; 3000]), ("c", vec![7; 5500])] {
+            assert_eq!(more.raw_data(more.initializer(name).unwrap()).unwrap().unwrap(), bytes, "{name}");
+        }
         // What the file had stays in it: that is the user's layout.
         let error = model.save_within(&folder.path().join("n.onnx"), Existing::Refuse, 2000).unwrap_err().to_string();
         assert!(error.contains("at most 2000"), "{error}");

@@ -40,7 +40,7 @@ impl Model {
         let one = data_size(dtype, 1).filter(|_| super::types::element_bits(dtype).is_some_and(|b| b % 8 == 0));
         let one = one.ok_or_else(|| bad(format!("a sparse tensor of {} is not made dense", super::types::type_name(dtype))))?;
         let count = usize::try_from(values.dims.first().copied().unwrap_or(0)).unwrap_or(usize::MAX);
-        let data = self.dense_bytes(&values, dtype, count).filter(|d| Some(d.len()) == count.checked_mul(one));
+        let data = self.stored_bytes(&values, dtype).filter(|d| Some(d.len()) == count.checked_mul(one));
         let data = data.ok_or_else(|| bad(format!("its values are not {count} elements of {}", super::types::type_name(dtype))))?;
         let most = DENSE_UP_TO.max(data.len().saturating_mul(DENSE_PER_STORED));
         let size = data_size(dtype, elements)
@@ -60,22 +60,28 @@ impl Model {
         })
     }
 
-    fn dense_bytes(&self, values: &TensorProto, dtype: DataType, count: usize) -> Option<Bytes> {
+    /// The elements of the values, from whichever field of the specification they lie in.
+    fn stored_bytes(&self, values: &TensorProto, dtype: DataType) -> Option<Bytes> {
         if let Some(raw) = self.raw_data(values).ok()? {
             return Some(raw);
         }
-        // Typed fields: widened by `known`, narrowed again. Large ones are rare enough to go one by one.
-        let fields = TensorProto { dims: vec![count as i64], ..values.clone() };
         Some(match dtype {
-            DataType::Float => fields.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DataType::Double => fields.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DataType::Int64 => fields.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DataType::Uint64 => fields.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DataType::Int32 => fields.int32_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DataType::Float16 | DataType::Int16 | DataType::Uint16 => {
-                fields.int32_data.iter().flat_map(|v| (*v as u16).to_le_bytes()).collect()
+            DataType::Float | DataType::Complex64 => values.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DataType::Double | DataType::Complex128 => values.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DataType::Int64 => values.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DataType::Uint64 => values.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DataType::Uint32 => values.uint64_data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect(),
+            DataType::Int32 => values.int32_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => {
+                values.int32_data.iter().flat_map(|v| (*v as u16).to_le_bytes()).collect()
             }
-            DataType::Int8 | DataType::Uint8 | DataType::Bool => fields.int32_data.iter().map(|v| *v as u8).collect(),
+            DataType::Int8
+            | DataType::Uint8
+            | DataType::Bool
+            | DataType::Float8e4m3fn
+            | DataType::Float8e4m3fnuz
+            | DataType::Float8e5m2
+            | DataType::Float8e5m2fnuz => values.int32_data.iter().map(|v| *v as u8).collect(),
             _ => return None,
         })
     }
@@ -119,17 +125,34 @@ mod tests {
         }
     }
 
-    fn dense(sparse: &SparseTensorProto) -> Result<Vec<f32>, String> {
+    fn bytes(sparse: &SparseTensorProto) -> Result<Bytes, String> {
         let file = ModelProto { graph: Some(GraphProto::default()), ..ModelProto::default() };
         let model = Model::read(file.encode_to_vec().into(), None).unwrap();
-        let tensor = model.densify(sparse).map_err(|e| e.to_string())?;
-        Ok(tensor.raw_data.unwrap().chunks(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect())
+        Ok(model.densify(sparse).map_err(|e| e.to_string())?.raw_data.unwrap())
+    }
+
+    fn dense(sparse: &SparseTensorProto) -> Result<Vec<f32>, String> {
+        Ok(bytes(sparse)?.chunks(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect())
     }
 
     #[test]
     fn both_forms_of_indices_give_the_dense_tensor() {
         assert_eq!(dense(&sparse(&[1, 5], vec![2])).unwrap(), [0.0, 5.0, 0.0, 0.0, 0.0, 6.0]);
         assert_eq!(dense(&sparse(&[0, 1, 1, 2], vec![2, 2])).unwrap(), [0.0, 5.0, 0.0, 0.0, 0.0, 6.0]);
+    }
+
+    #[test]
+    fn elements_are_found_in_the_field_of_their_type() {
+        let of = |values: TensorProto| {
+            let values = TensorProto { name: Some("w".into()), dims: vec![2], ..values };
+            bytes(&SparseTensorProto { values: Some(values), dims: vec![2], ..sparse(&[0, 1], vec![2]) }).unwrap()
+        };
+        let typed = |dtype| TensorProto { data_type: Some(dtype as i32), ..TensorProto::default() };
+        let wide = u32::MAX;
+        assert_eq!(of(TensorProto { uint64_data: vec![7, wide.into()], ..typed(DataType::Uint32) }), [[7, 0, 0, 0], [255; 4]].concat());
+        // One and minus two.
+        let halves = TensorProto { int32_data: vec![0x3f80, 0xc000], ..typed(DataType::Bfloat16) };
+        assert_eq!(of(halves), [0x80, 0x3f, 0, 0xc0][..]);
     }
 
     #[test]

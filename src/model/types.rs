@@ -43,10 +43,11 @@ pub fn type_name(dtype: DataType) -> String {
 
 impl ValueInfoProto {
     /// The declared element type and dimensions, `None` where a dimension has no fixed size; `None` when it is no tensor or has no shape.
+    /// Zero and less stand for an open dimension in files of older exporters.
     pub fn tensor_type(&self) -> Option<(DataType, Vec<Option<usize>>)> {
         let Some(Type::TensorType(tensor)) = self.r#type.as_ref()?.value.as_ref() else { return None };
         let dims = tensor.shape.as_ref()?.dim.iter().map(|d| match &d.value {
-            Some(Dim::DimValue(n)) => usize::try_from(*n).ok(),
+            Some(Dim::DimValue(n)) => usize::try_from(*n).ok().filter(|n| *n > 0),
             _ => None,
         });
         Some((DataType::try_from(tensor.elem_type()).ok()?, dims.collect()))
@@ -181,4 +182,20 @@ pub fn size(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::tensor_shape_proto::Dimension;
+    use crate::model::onnx::{TensorShapeProto, TypeProto, type_proto};
+
+    #[test]
+    fn zero_and_less_are_open_dimensions() {
+        let dim = [3, 0, -1].map(|n| Dimension { value: Some(Dim::DimValue(n)), ..Dimension::default() }).to_vec();
+        let tensor = type_proto::Tensor { elem_type: Some(DataType::Float as i32), shape: Some(TensorShapeProto { dim }) };
+        let r#type = Some(TypeProto { value: Some(Type::TensorType(tensor)), ..TypeProto::default() });
+        let value = ValueInfoProto { r#type, ..ValueInfoProto::default() };
+        assert_eq!(value.tensor_type(), Some((DataType::Float, vec![Some(3), None, None])));
+    }
 }

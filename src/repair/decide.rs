@@ -22,8 +22,10 @@ pub struct Policy {
     pub rounds: usize,
     /// Whether to go on where the two models do not look like the same network.
     pub unrelated: bool,
-    /// What it is called where it forbids something: its file, or the flags.
-    pub name: String,
+    /// What names the categories: the policy's file, or the flags.
+    pub categories_from: String,
+    /// What forbids edits that are not exact and local: the policy's file, or the flags.
+    pub safety_from: String,
 }
 
 impl Default for Policy {
@@ -35,7 +37,8 @@ impl Default for Policy {
             broken: 0,
             rounds: 8,
             unrelated: false,
-            name: "the policy".into(),
+            categories_from: "the policy".into(),
+            safety_from: "the policy".into(),
         }
     }
 }
@@ -52,10 +55,12 @@ impl Policy {
         if !self.categories.is_empty() && !self.categories.contains(&category) {
             let mut allowed: Vec<&str> = self.categories.iter().map(|c| c.id()).collect();
             allowed.sort_unstable();
-            return Some(format!("not allowed by {}: it is of category {}, allowed are {}", self.name, category.id(), allowed.join(", ")));
+            let by = &self.categories_from;
+            return Some(format!("not allowed by {by}: it is of category {}, allowed are {}", category.id(), allowed.join(", ")));
         }
         let forbidden = !proposal.safe && !self.unsafe_edits;
-        forbidden.then(|| format!("not allowed by {}: only exact and local edits are, and this one takes the source's nodes", self.name))
+        forbidden
+            .then(|| format!("not allowed by {}: only exact and local edits are, and this one takes the source's nodes", self.safety_from))
     }
 }
 

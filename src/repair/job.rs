@@ -9,7 +9,7 @@ use crate::align::Precision;
 use crate::compare::{Comparison, LeftOut};
 use crate::dataset::{Case, Feed, ImageSet, Recipe, RecipeKey, Sides};
 use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, localize};
-use crate::model::{Edit, Model, ModelError, NodeId, Severity, check};
+use crate::model::{Edit, Model, ModelError, refused};
 use crate::run::{Network, RunOptions, Watch, both};
 use std::path::Path;
 use std::sync::Arc;
@@ -479,19 +479,6 @@ impl Job {
         self.target_labels.score_error(&self.source_labels)
     }
 
-    /// Takes an accepted edit back, or puts it in again: the model is made anew from the original and the edits that stand.
-    ///
-    /// # Errors
-    /// When a later edit does not fit without this one; nothing is changed then.
-    pub fn set_undone(&mut self, index: usize, undone: bool, watch: &dyn Watch) -> Result<(), RepairError> {
-        (self.target, self.target_feed) = self.without(index, undone)?;
-        if let Some(accepted) = self.accepted.get_mut(index) {
-            accepted.undone = undone;
-        }
-        self.reevaluate(watch);
-        Ok(())
-    }
-
     /// The target and its feed with an accepted edit taken back, or put in again.
     ///
     /// # Errors
@@ -534,12 +521,6 @@ impl Job {
     pub fn standing(&self) -> impl Iterator<Item = &Accepted> {
         self.accepted.iter().filter(|a| !a.undone)
     }
-}
-
-/// What contradicts itself or the specification in a model, with the node where it is one.
-pub(super) fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
-    let errors = check(model).into_iter().filter(|f| f.severity == Severity::Error);
-    errors.map(|f| (f.node, f.to_string())).collect()
 }
 
 /// Takes the keys that a proposal changes over into a recipe.

@@ -297,11 +297,6 @@ impl Report {
         self.looks.iter().flat_map(|l| &l.suspects).filter(move |s| s.standing == standing)
     }
 
-    /// Edits of one standing.
-    pub fn edits_that_are(&self, standing: Standing) -> impl Iterator<Item = &EditLine> {
-        self.edits.iter().filter(move |e| e.standing == standing)
-    }
-
     /// The whole in one line.
     pub fn headline(&self) -> String {
         let runs = |e: Option<&EvaluationLine>| e.is_none_or(|e| e.does_not_run.is_none());

@@ -3,6 +3,7 @@
 use super::engine::{Core, News, Open};
 use super::mending::{Changed, recipe_of};
 use super::snapshot::{Standing, Tone};
+use super::worker::Work;
 use crate::repair::{Decision, Job, Journal};
 
 /// An accepted edit that is ready to be taken back, or made again.
@@ -29,12 +30,15 @@ impl Core {
         match (offer.standing.clone(), offer.accepted) {
             (Standing::Accepted, Some(index)) => self.turn(id, index, true),
             (standing, _) => {
-                offer.standing = Standing::Open;
                 let (title, number) = (offer.shown.title.clone(), offer.number);
                 if let (Some(number), Some(recorder)) = (number, &mut open.mending.recorder)
                     && let Err(why) = recorder.undone(number, "")
                 {
                     return self.fail(why);
+                }
+                // Only now: what the log does not have did not happen.
+                if let Some(offer) = open.offer(id) {
+                    offer.standing = Standing::Open;
                 }
                 open.mending.history.retain(|h| *h != id);
                 open.mending.future.push((id, standing));
@@ -67,7 +71,7 @@ impl Core {
 
     fn turn(&mut self, id: usize, index: usize, undone: bool) {
         let Some(job) = self.open.as_ref().and_then(|o| o.job.clone()) else { return };
-        let work = if undone { "taking the repair back" } else { "applying the repair" };
+        let work = if undone { Work::TakingBack } else { Work::Applying };
         self.start(work, move |to| match job.without(index, undone) {
             Ok(changed) => to.tell(News::Turned(Box::new(Turned { id, undone, changed }))),
             Err(why) => to.tell(News::Failed(format!("not possible: {why}"))),

@@ -3,7 +3,7 @@
 use super::engine::{Core, News};
 use super::mending::Offer;
 use super::snapshot::{Decision as Shown, Standing, Tone};
-use super::worker::{LOOKING, TRYING};
+use super::worker::Work;
 use super::{fit, offer, own};
 use crate::localize::{Findings, Outcome};
 use crate::repair::{Evidence, Journal, Proposal};
@@ -24,7 +24,7 @@ impl Core {
             return self.evaluate();
         }
         let Some(job) = open.job.clone() else { return };
-        self.start(LOOKING, move |to| match job.localize(to) {
+        self.start(Work::Looking, move |to| match job.localize(to) {
             Ok(findings) => {
                 let proposals = job.proposals(&findings);
                 to.tell(News::Found(Box::new(findings), proposals));
@@ -135,7 +135,7 @@ impl Core {
         if waiting.is_empty() || job.source_labels.labels.is_empty() {
             return;
         }
-        self.start(TRYING, move |to| {
+        self.start(Work::Trying, move |to| {
             for (id, proposal) in waiting {
                 let evidence = job.preview(&fit::fitted(job.target.model(), &proposal), TRIED, to).map_err(|e| e.to_string());
                 if to.cancelled() {
@@ -175,7 +175,7 @@ impl Core {
         }
         let Some(job) = open.job.clone() else { return };
         let Some(proposal) = open.offer(id).map(|o| o.proposal.clone()) else { return };
-        self.start("trying the repair on all images", move |to| {
+        self.start(Work::TryingOnAll, move |to| {
             let evidence = job.preview(&fit::fitted(job.target.model(), &proposal), usize::MAX, to).map_err(|e| e.to_string());
             if !to.cancelled() {
                 to.tell(News::Tried(id, evidence));

@@ -4,6 +4,7 @@ use super::engine::{Core, News, Open};
 use super::fit;
 use super::saving::begin_log;
 use super::snapshot::{Standing, Tone};
+use super::worker::Work;
 use crate::audit::Recorder;
 use crate::dataset::{Feed, Recipe};
 use crate::model::harmless;
@@ -91,8 +92,8 @@ impl Core {
         }
         let outdated = open.mending.stale;
         let work = match decision {
-            Decision::Accept => "applying the repair",
-            Decision::Reject | Decision::Skip => "writing the log",
+            Decision::Accept => Work::Applying,
+            Decision::Reject | Decision::Skip => Work::WritingLog,
         };
         self.start(work, move |to| {
             let changed = match decision {

@@ -1,10 +1,10 @@
 //! Opening a case: reading both models and the images, then comparing all of them.
 
-use super::bench::{self, Bench, Compared, FLIPPED_AGAIN, SourceSide};
+use super::bench::{self, Bench, Compared, SourceSide};
 use super::engine::{Core, News, Open};
 use super::sheet::{NamedShapes, Shapes, Sheet, shapes_of};
 use super::snapshot::{CaseInfo, Flip, Images, Load, Side, Snapshot, Tone};
-use super::worker::{COMPARING, Reporter};
+use super::worker::{Reporter, Work};
 use crate::compare::CompareError;
 use crate::dataset::{Case, DatasetError, ImageSet};
 use crate::model::harmless;
@@ -188,7 +188,7 @@ impl Core {
         let side = open.source_side.clone().filter(|_| !first_time);
         let known = Known { side, shapes: open.bench.as_ref().map(|b| b.target_shapes().clone()) };
         let flipped = if known.side.is_some() { open.differs[1].iter().filter(|d| **d).count() } else { 0 };
-        let work = if known.side.is_none() { COMPARING } else { FLIPPED_AGAIN };
+        let work = if known.side.is_none() { Work::Comparing } else { Work::RunningAgain };
         self.start(work, move |to| evaluation(*job, known, &order, flipped, to));
     }
 

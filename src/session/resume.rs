@@ -5,6 +5,7 @@ use super::mending::Offer;
 use super::offer;
 use super::saving::{beside, person};
 use super::snapshot::{Standing, Tone};
+use super::worker::Work;
 use crate::audit::{Chain, Change, Event, Log, Recorder};
 use crate::dataset::{Feed, Recipe};
 use crate::localize::{Category, Kind};
@@ -41,7 +42,7 @@ impl Core {
             return self.fail("a session can be resumed once all images were compared");
         };
         let path = path.to_path_buf();
-        self.start("reading the log", move |to| match read(&job, &path) {
+        self.start(Work::ReadingLog, move |to| match read(&job, &path) {
             Ok(resumed) => to.tell(News::Resumed(Box::new(resumed))),
             Err(why) => to.tell(News::Failed(format!("not resumed: {why}"))),
         });

@@ -3,11 +3,12 @@
 use super::engine::{Core, News};
 use super::snapshot::Tone;
 use crate::audit::{AuditError, By, Recorder};
+use crate::dataset::Recipe;
 use crate::localize::Findings;
-use crate::model::{Existing, temporary};
+use crate::model::{Existing, write_whole};
 use crate::repair::{Job, Journal};
 use crate::report::{self, Report};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 impl Core {
@@ -24,10 +25,11 @@ impl Core {
         let again = path.is_none() && self.options.output.is_some() && self.options.output == self.snap.saved;
         let existing = if again { Existing::Replace } else { Existing::Refuse };
         let path = path.or_else(|| self.options.output.clone());
-        match write(job, recorder, path, existing) {
+        match write(job, recorder, path, existing, self.snap.saved_recipe.as_deref()) {
             Err(why) => self.fail(format!("not saved: {why}")),
-            Ok((model, sha256, recipe)) => {
-                self.snap.unsaved = false;
+            Ok(Written { model, sha256, recipe }) => {
+                // The model without the recipe that it needs is half of it.
+                self.snap.unsaved = recipe.is_err();
                 let (left, count, failure) = (job.flips().len(), job.count(), job.target_labels.failure.clone());
                 self.log(Tone::Good, format!("saved as {}, SHA-256 {}…", model.display(), &sha256[..12.min(sha256.len())]));
                 if let Some(why) = failure {
@@ -35,10 +37,12 @@ impl Core {
                 } else if left > 0 {
                     self.log(Tone::Warning, format!("it is not mended yet: {left} of {count} images have another label"));
                 }
-                if let Some(recipe) = &recipe {
-                    self.log(Tone::Good, format!("its recipe: {}", recipe.display()));
+                match &recipe {
+                    Ok(Some(recipe)) => self.log(Tone::Good, format!("its recipe: {}", recipe.display())),
+                    Ok(None) => {}
+                    Err(why) => self.fail(format!("its recipe is not saved: {why}")),
                 }
-                (self.snap.saved, self.snap.saved_recipe) = (Some(model), recipe);
+                (self.snap.saved, self.snap.saved_recipe) = (Some(model), recipe.unwrap_or_default());
             }
         }
         // A task that goes on is shown again with its next progress.
@@ -110,13 +114,16 @@ pub(super) fn beside(target: &Path, word: &str, n: usize) -> PathBuf {
     target.with_file_name(if n == 1 { format!("{stem}.{word}") } else { format!("{stem}-{n}.{word}") })
 }
 
-/// Writes model and recipe; gives their paths and the model's SHA-256.
-fn write(
-    job: &Job,
-    recorder: &mut Recorder,
-    path: Option<PathBuf>,
-    existing: Existing,
-) -> Result<(PathBuf, String, Option<PathBuf>), String> {
+/// What saving left behind.
+struct Written {
+    model: PathBuf,
+    sha256: String,
+    /// The recipe's file where the recipe changed, or why it could not be written: the model is there all the same.
+    recipe: Result<Option<PathBuf>, String>,
+}
+
+/// Writes model and recipe. `ours` is the recipe that this session wrote last.
+fn write(job: &Job, recorder: &mut Recorder, path: Option<PathBuf>, existing: Existing, ours: Option<&Path>) -> Result<Written, String> {
     let path = match path {
         Some(path) => path,
         None => (1..1000)
@@ -127,14 +134,24 @@ fn write(
     let saved = recorder.save(job, &path, existing).map_err(|e| e.to_string())?;
     let changed = job.target_feed.recipe != job.original_feed.recipe;
     let recipe = match &job.target_feed.recipe {
-        Some(recipe) if changed => {
-            let file = path.with_extension("recipe.toml");
-            write_whole(&file, &format!("[preprocess]\n{}", recipe.to_toml())).map_err(|e| format!("{}: {e}", file.display()))?;
-            Some(file)
-        }
-        _ => None,
+        Some(recipe) if changed => write_recipe(recipe, &path, ours).map(Some),
+        _ => Ok(None),
     };
-    Ok((path, saved.model.sha256, recipe))
+    Ok(Written { model: path, sha256: saved.model.sha256, recipe })
+}
+
+/// Writes a recipe beside its model, in the place of `ours` or under a name that is free; gives its path.
+fn write_recipe(recipe: &Recipe, model: &Path, ours: Option<&Path>) -> Result<PathBuf, String> {
+    let text = format!("[preprocess]\n{}", recipe.to_toml());
+    for n in 1..1000 {
+        let file = model.with_extension(if n == 1 { "recipe.toml".into() } else { format!("{n}.recipe.toml") });
+        let existing = if ours == Some(file.as_path()) { Existing::Replace } else { Existing::Refuse };
+        match write_whole(&file, existing, |mut to| to.write_all(text.as_bytes())) {
+            Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
+            written => return written.map(|()| file.clone()).map_err(|e| format!("{}: {e}", file.display())),
+        }
+    }
+    Err("a thousand recipes are there already".into())
 }
 
 /// Writes the report of a log as a page and as Markdown, under names that are free; gives the page's path.
@@ -145,16 +162,7 @@ fn write_report(log: &Path) -> Result<PathBuf, String> {
     let n = (1..1000).find(|n| !at(*n, "html").exists() && !at(*n, "md").exists()).ok_or("a thousand reports are there already")?;
     for (word, text) in [("html", page), ("md", report::markdown(&report))] {
         let path = at(n, word);
-        write_whole(&path, &text).map_err(|e| format!("{}: {e}", path.display()))?;
+        write_whole(&path, Existing::Refuse, |mut file| file.write_all(text.as_bytes())).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(at(n, "html"))
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, content: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = temporary(folder)?;
-    file.write_all(content.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|e| e.error)
 }

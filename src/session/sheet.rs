@@ -27,6 +27,11 @@ pub enum Sign {
 }
 
 impl Sign {
+    /// Whether it calls for attention.
+    pub fn calls(self) -> bool {
+        !matches!(self, Self::Clean | Self::Unknown)
+    }
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use super::bench::FLIPPED_AGAIN;
 use super::engine::{Core, Message, News};
-use super::snapshot::{Tone, Work};
+use super::snapshot::{self, Tone};
 use crate::run::Watch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -12,19 +12,54 @@ use std::time::{Duration, Instant};
 /// Shortest time between two snapshots that differ in progress only.
 pub(super) const BEAT: Duration = Duration::from_millis(60);
 
-/// Work on all images when a case is opened.
-pub(super) const COMPARING: &str = "comparing images";
-/// Work of finding faults.
-pub(super) const LOOKING: &str = "looking for faults";
-/// Work on the figures of proposals.
-pub(super) const TRYING: &str = "trying the repairs";
+/// What takes long, and is done one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// All images, when a case is opened.
+    Comparing,
+    /// All images after an edit, those that flip first.
+    RunningAgain,
+    /// Finding faults.
+    Looking,
+    /// The figures of proposals.
+    Trying,
+    /// One proposal on all images.
+    TryingOnAll,
+    /// An accepted edit.
+    Applying,
+    /// An edit that was accepted before.
+    TakingBack,
+    /// A decision that changes no model.
+    WritingLog,
+    /// A session that is to go on.
+    ReadingLog,
+}
 
-/// Work that keeps a decision.
-const DECIDING: [&str; 3] = ["applying the repair", "taking the repair back", "writing the log"];
+impl Work {
+    /// In words, as long as it says nothing of its steps.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Comparing => "comparing images",
+            Self::RunningAgain => FLIPPED_AGAIN,
+            Self::Looking => "looking for faults",
+            Self::Trying => "trying the repairs",
+            Self::TryingOnAll => "trying the repair on all images",
+            Self::Applying => "applying the repair",
+            Self::TakingBack => "taking the repair back",
+            Self::WritingLog => "writing the log",
+            Self::ReadingLog => "reading the log",
+        }
+    }
 
-/// Whether labels stay as they are, whatever comes of the work.
-fn keeps_labels(work: &str) -> bool {
-    matches!(work, LOOKING | TRYING)
+    /// Whether labels stay as they are, whatever comes of it.
+    fn keeps_labels(self) -> bool {
+        matches!(self, Self::Looking | Self::Trying)
+    }
+
+    /// Whether it keeps a decision.
+    fn is_deciding(self) -> bool {
+        matches!(self, Self::Applying | Self::TakingBack | Self::WritingLog)
+    }
 }
 
 /// Long work under way.
@@ -33,7 +68,7 @@ pub(super) struct Task {
     cancel: Arc<AtomicBool>,
     /// When this part of it began.
     began: Instant,
-    work: &'static str,
+    work: Work,
 }
 
 /// A worker's line to the engine: progress goes out, the wish to stop comes in.
@@ -66,18 +101,18 @@ impl Watch for Reporter {
 
 impl Core {
     /// Starts work on a thread of its own. It replaces what was under way.
-    pub fn start(&mut self, work: &'static str, body: impl FnOnce(&Reporter) + Send + 'static) {
+    pub fn start(&mut self, work: Work, body: impl FnOnce(&Reporter) + Send + 'static) {
         self.stop_task();
         self.last_task += 1;
         let cancel = Arc::new(AtomicBool::new(false));
         self.task = Some(Task { number: self.last_task, cancel: cancel.clone(), began: Instant::now(), work });
-        self.snap.work = Some(Work { name: work, done: 0, of: 0, left: None, keeps_labels: keeps_labels(work) });
+        self.snap.work = Some(snapshot::Work { name: work.name(), done: 0, of: 0, left: None, keeps_labels: work.keeps_labels() });
         self.spawn(self.last_task, cancel, body);
     }
 
     /// Whether a decision is being made: it is seen through before anything else is begun.
     pub fn is_deciding(&self) -> bool {
-        self.task.as_ref().is_some_and(|t| DECIDING.contains(&t.work))
+        self.task.as_ref().is_some_and(|t| t.work.is_deciding())
     }
 
     /// A number for work that no other work has.
@@ -118,16 +153,16 @@ impl Core {
     /// Stops the work under way at a person's wish, and says what stands.
     pub fn cancel(&mut self) {
         let Some(work) = self.task.as_ref().map(|t| t.work) else { return };
-        let shown = self.snap.work.as_ref().map_or(work, |w| w.name);
+        let shown = self.snap.work.as_ref().map_or(work.name(), |w| w.name);
         self.stop_task();
         let images = &self.snap.images;
         let stands = match work {
-            COMPARING => format!("{} of {} images were compared; find faults compares them all", images.done, images.of),
-            FLIPPED_AGAIN => "the decision stands; find faults runs all images first".into(),
-            LOOKING if self.snap.findings.is_some() => "what was found before stands".into(),
-            LOOKING => "no fault was found yet; the labels that differ stand".into(),
-            TRYING => "the proposals stand, without the figures that are missing".into(),
-            _ => "nothing was changed".into(),
+            Work::Comparing => format!("{} of {} images were compared; find faults compares them all", images.done, images.of),
+            Work::RunningAgain => "the decision stands; find faults runs all images first".into(),
+            Work::Looking if self.snap.findings.is_some() => "what was found before stands".into(),
+            Work::Looking => "no fault was found yet; the labels that differ stand".into(),
+            Work::Trying => "the proposals stand, without the figures that are missing".into(),
+            Work::TryingOnAll | Work::Applying | Work::TakingBack | Work::WritingLog | Work::ReadingLog => "nothing was changed".into(),
         };
         self.log(Tone::Warning, format!("cancelled: {shown}; {stands}"));
     }
@@ -135,7 +170,7 @@ impl Core {
     /// Work has come so far.
     pub fn progress(&mut self, name: &'static str, done: usize, of: usize) {
         let Some(task) = &mut self.task else { return };
-        let name = if name.is_empty() { task.work } else { name };
+        let name = if name.is_empty() { task.work.name() } else { name };
         if self.snap.work.as_ref().is_some_and(|w| w.name != name) {
             task.began = Instant::now();
         }
@@ -143,7 +178,7 @@ impl Core {
         // The first steps tell little: plans are made, pages are read.
         let left = (done > 0 && of > done && spent > Duration::from_millis(500) && done * 20 >= of)
             .then(|| spent.mul_f64((of - done) as f64 / done as f64));
-        self.snap.work = Some(Work { name, done, of, left, keeps_labels: keeps_labels(task.work) });
+        self.snap.work = Some(snapshot::Work { name, done, of, left, keeps_labels: task.work.keeps_labels() });
         self.dirty = true;
     }
 }

@@ -1,6 +1,6 @@
 //! Which lines of the sheet are on the screen: rows, folds over clean runs, and the nodes of a row that was opened.
 
-use crate::session::{Sheet, Sign};
+use crate::session::Sheet;
 use std::collections::BTreeSet;
 
 /// One line of the graph pane.
@@ -196,7 +196,7 @@ impl Graph {
         let mut keep = vec![false; count];
         for (r, row) in sheet.rows.iter().enumerate() {
             let ends = r == 0 || r + 1 == count;
-            let calls = !matches!(row.sign, Sign::Clean | Sign::Unknown);
+            let calls = row.sign.calls();
             if ends || calls || !row.said.is_empty() || self.bookmarks.contains(&r) {
                 let around = if calls { context } else { 0 };
                 for k in &mut keep[r.saturating_sub(around)..(r + around + 1).min(count)] {
@@ -225,6 +225,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Sign;
     use crate::session::{Cell, Row};
 
     fn sheet(signs: &[Sign]) -> Sheet {

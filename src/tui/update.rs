@@ -12,7 +12,7 @@ use super::overlay;
 use super::picture::Picture;
 use super::state::{Effect, Pane, Screen, State};
 use super::theme::Look;
-use crate::session::{Command, Sign, Tone};
+use crate::session::{Command, Tone};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent};
 use ratatui::layout::Size;
 
@@ -185,9 +185,4 @@ pub fn palette(letters: &str) -> (Vec<Action>, usize) {
     found.sort_by_key(|(rank, score, _)| (*rank, std::cmp::Reverse(*score)));
     let named = found.iter().filter(|f| f.0 < 3).count();
     (found.into_iter().map(|f| f.2).collect(), named)
-}
-
-/// Rows that call for attention, for the strip of errors: sign by row.
-pub fn calls(sign: Sign) -> bool {
-    !matches!(sign, Sign::Clean | Sign::Unknown)
 }

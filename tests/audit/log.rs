@@ -110,6 +110,7 @@ fn what_contradicts_the_log_is_not_written() {
     assert!(says(decided(2, Decision::Accept, "")).contains("proposal 2"));
     assert!(says(applied(1, "early", vec![])).contains("not accepted"));
     assert!(says(undone(1)).contains("not made"));
+    assert!(says(proposed(u32::MAX, "the last")).contains("4294967295"));
     let mut other = opened(&path, &base);
     other.target.sha256 = "0".repeat(64);
     assert!(says(Event::Opened(other)).contains("another target"));

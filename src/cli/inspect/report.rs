@@ -203,7 +203,7 @@ fn inputs(model: &Model, shape: &[usize]) -> Option<Vec<(DataType, Vec<usize>)>>
         if at == 0 && !shape.is_empty() {
             return Some((dtype, shape.to_vec()));
         }
-        let fixed = dims.iter().enumerate().map(|(i, d)| d.filter(|n| *n > 0).or((i == 0).then_some(1)));
+        let fixed = dims.iter().enumerate().map(|(i, d)| d.or((i == 0).then_some(1)));
         Some((dtype, fixed.collect::<Option<Vec<_>>>()?))
     };
     model.inputs().enumerate().map(one).collect()

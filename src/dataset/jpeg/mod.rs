@@ -216,7 +216,7 @@ mod tests {
         std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/images").join(name)).unwrap()
     }
 
-    // That the pixels are right is shown beside the other formats, in `pillow.rs`, where another decoder would give other ones.
+    // That the pixels are right is shown beside the other formats, in `pillow_tests.rs`, where another decoder would give other ones.
 
     #[test]
     fn the_ordinary_kinds_are_decoded_here() {

@@ -1,6 +1,6 @@
 //! Attributes: what the source's operator of the same type has, one at a time and then together.
 
-use super::constants::{number, wanted_constants};
+use super::edits::{number, pad_amounts, wanted_constants};
 use super::normalisation::groups;
 use super::{Bench, Remedy};
 use crate::localize::Kind;
@@ -349,15 +349,6 @@ pub(in crate::localize) fn effective_pads(
         }
     }
     (pads.len() == 2 * spatial).then_some(pads)
-}
-
-/// The amounts of a Pad node: an attribute in old operator sets, an input later.
-pub(super) fn pad_amounts(network: &Network, id: OpId) -> Option<Vec<i64>> {
-    let op = network.op(id);
-    match op.proto().ints("pads") {
-        Some(p) => Some(p.to_vec()),
-        None => Some(network.constant((*op.inputs.get(1)?)?)?.to_i64()),
-    }
 }
 
 fn takes_pads(op: &str) -> bool {

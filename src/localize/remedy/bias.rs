@@ -1,6 +1,6 @@
 //! Biases: that of the operator itself, one that is an Add behind it, and one that is not there at all.
 
-use super::constants::{behind, fresh_name, replace};
+use super::edits::{behind, fresh_name, replace};
 use super::fold::{Linear, per_channel};
 use super::{Bench, Remedy};
 use crate::align::relative_error;

@@ -1,6 +1,6 @@
 //! How a constant differs from the one that should be there: the kind, and the words for it.
 
-use super::constants::{behind, laid_out, replace};
+use super::edits::{behind, is_reordered, laid_out, replace};
 use super::quantised::requantised;
 use super::{Bench, Remedy};
 use crate::align::{Fingerprint, relative_error};
@@ -87,18 +87,6 @@ fn difference(bench: &Bench<'_>, now: &Value, new: &Value) -> Kind {
         }
     }
     if on_a_grid(&n, &w) { Kind::WbPrecision } else { Kind::WbValues }
-}
-
-/// Whether two weights hold the same numbers in another order.
-pub(super) fn is_reordered(now: &[f32], wanted: &[f32]) -> bool {
-    let sorted = |x: &[f32]| {
-        let mut x = x.to_vec();
-        x.sort_unstable_by(f32::total_cmp);
-        x
-    };
-    // Half precision rounds what is the same.
-    let others = relative_error(&sorted(now), &sorted(wanted));
-    others < 1e-3 && relative_error(now, wanted) > 10.0 * others
 }
 
 /// Whether these weights are, up to a factor for each channel that folding makes, those of another layer of the source than those that

@@ -3,7 +3,7 @@
 //! A normalisation that a converter built into the graph has no counterpart in the source, whose recipe does it: its constants
 //! follow from the values on both sides.
 
-use super::constants::{behind, fresh_name, replace};
+use super::edits::{behind, fresh_name, replace};
 use super::{Bench, Remedy};
 use crate::align::relative_error;
 use crate::localize::Kind;

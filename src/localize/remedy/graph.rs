@@ -1,6 +1,6 @@
 //! Nodes: wrong inputs, missing, extra and other operators.
 
-use super::constants::fresh_name;
+use super::edits::fresh_name;
 use super::restate::Restated;
 use super::subgraph::partners_exact;
 use super::{Bench, Remedy};

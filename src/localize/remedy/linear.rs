@@ -1,8 +1,8 @@
 //! Convolutions and matrix products: the source's folded parameters in the place of the target's.
 
 use super::bias::{bias_remedy, tail_bias};
-use super::constants::{behind, laid_out, replace};
 use super::difference::instead;
+use super::edits::{behind, laid_out, replace};
 use super::fold::Linear;
 use super::{Bench, Remedy};
 use crate::localize::Kind;

@@ -7,6 +7,7 @@ mod bias;
 mod branches;
 mod constants;
 mod difference;
+mod edits;
 mod elementwise;
 mod fold;
 mod graph;
@@ -32,9 +33,8 @@ use std::collections::HashMap;
 
 pub use attributes::attribute_kind;
 pub(super) use attributes::effective_pads;
-pub use constants::replaced as replaced_constant;
-pub(super) use quantised::limits;
-pub(super) use steps::{agreement, contradicts};
+pub use edits::replaced as replaced_constant;
+pub(super) use steps::{agreement, contradicts, limits};
 pub(super) use subgraph::source_subgraph;
 
 /// An edit that may mend a suspect.
@@ -164,7 +164,7 @@ impl Bench<'_> {
         let versions = restate::Versions { from: theirs.opset(node.domain_name()), to: mine.opset(node.domain_name()) };
         let first = self.reference().op(s).inputs.first().copied().flatten();
         let rank = first.and_then(|v| self.a.source().values(v)).and_then(|x| x.first()).map(|x| x.shape().len());
-        let fresh = |name: &str| constants::fresh_name(self, name);
+        let fresh = |name: &str| edits::fresh_name(self, name);
         (versions.to > 0).then_some(())?;
         restate::restate(node, versions, restate::Surroundings { constants, rank, fresh: &fresh })
     }

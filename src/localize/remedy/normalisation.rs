@@ -1,6 +1,6 @@
 //! Normalisations: parameters of a batch norm whose counterpart the source folded away, groups, a shift that is missing.
 
-use super::constants::{behind, fresh_name, replace};
+use super::edits::{behind, fresh_name, replace};
 use super::fold::{Linear, per_channel};
 use super::linear::pairs;
 use super::{Bench, Remedy};

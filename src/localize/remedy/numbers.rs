@@ -1,7 +1,7 @@
 //! Whole numbers that say how an operator picks, cuts or repeats: the starts and ends of a Slice, the sizes of a Split, the indices of a Gather,
 //! the `k` of a TopK, the repeats of a Tile. Inputs in newer operator sets, attributes in older ones.
 
-use super::constants::{behind, replace};
+use super::edits::{behind, replace};
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::Edit;

@@ -1,26 +1,14 @@
 //! Weights that are quantised, and their scales and zero points: mended in the target's own numbers.
 
-use super::constants::{behind, laid_out, replace};
-use super::difference::is_reordered;
+use super::edits::{behind, is_reordered, laid_out, replace};
 use super::fold::Linear;
-use super::steps::{both_halves, is_of_data, steps_of};
+use super::steps::{both_halves, is_of_data, limits, steps_of};
 use super::{Bench, Remedy};
 use crate::align::relative_error;
 use crate::localize::Kind;
-use crate::model::onnx::{NodeProto, tensor_proto::DataType};
+use crate::model::onnx::NodeProto;
 use crate::model::{Edit, NodeExt, ValueId};
 use crate::run::{OpId, Steps, Value};
-
-/// Least and largest number of an element type that weights and values are quantised to.
-pub(in crate::localize) fn limits(dtype: DataType) -> Option<(f32, f32)> {
-    match dtype {
-        DataType::Int8 => Some((-128.0, 127.0)),
-        DataType::Uint8 => Some((0.0, 255.0)),
-        DataType::Int16 => Some((-32768.0, 32767.0)),
-        DataType::Uint16 => Some((0.0, 65535.0)),
-        _ => None,
-    }
-}
 
 /// Another weight in the place of one that a DequantizeLinear makes of a quantised initializer: in the same steps.
 pub(super) fn requantised(bench: &Bench<'_>, folded: ValueId, new: &Value) -> Option<Edit> {

@@ -1,6 +1,6 @@
 //! Axes, permutations, shapes, flatten orders.
 
-use super::constants::{behind, fresh_name, replace};
+use super::edits::{behind, fresh_name, replace};
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::{AttributeProto, NodeProto};

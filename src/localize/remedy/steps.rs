@@ -1,12 +1,22 @@
 //! Scales and zero points of values: halves that contradict each other, and steps that do not fit what the source has.
 
-use super::constants::{behind, replace};
-use super::quantised::limits;
+use super::edits::{behind, replace};
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::tensor_proto::DataType;
 use crate::model::{Edit, ValueId};
 use crate::run::{Network, OpId, Steps, Value, hands_on};
+
+/// Least and largest number of an element type that weights and values are quantised to.
+pub(in crate::localize) fn limits(dtype: DataType) -> Option<(f32, f32)> {
+    match dtype {
+        DataType::Int8 => Some((-128.0, 127.0)),
+        DataType::Uint8 => Some((0.0, 255.0)),
+        DataType::Int16 => Some((-32768.0, 32767.0)),
+        DataType::Uint16 => Some((0.0, 65535.0)),
+        _ => None,
+    }
+}
 
 /// Scale and zero point of steps that hold for a whole value.
 fn read_steps(target: &Network, t: OpId, steps: Steps) -> Option<(Value, Option<Value>)> {

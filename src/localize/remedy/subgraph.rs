@@ -1,6 +1,6 @@
 //! The last resort: the source's own sub-graph in the place of a region, with adapters of layout and element type; and what it differs in.
 
-use super::constants::fresh_name;
+use super::edits::fresh_name;
 use super::restate::Restated;
 use super::shape::transpose_node;
 use super::{Bench, Remedy};

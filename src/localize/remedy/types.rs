@@ -1,6 +1,6 @@
 //! Element types that do not fit: one input half, the other single precision.
 
-use super::constants::{behind, fresh_name, replace};
+use super::edits::{behind, fresh_name, replace};
 use super::subgraph::cast_node;
 use super::{Bench, Remedy};
 use crate::localize::Kind;

@@ -1,8 +1,8 @@
 //! Weights, biases, normalisation and quantisation parameters: the source's, in the target's layout and folding.
 
 use super::branches::branches;
-use super::constants::{behind, fresh_name, laid_out, replace};
-use super::difference::{instead, is_reordered};
+use super::difference::instead;
+use super::edits::{behind, fresh_name, is_reordered, laid_out, replace};
 use super::linear::linear;
 use super::normalisation::{missing_shift, normalisation};
 use super::quantised::quantisation;

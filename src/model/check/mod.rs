@@ -35,6 +35,11 @@ pub fn check(model: &Model) -> Vec<Finding> {
     report.findings
 }
 
+/// What contradicts itself or the specification, in words, with the node where it is one: a strict runtime refuses such a model.
+pub fn refused(model: &Model) -> Vec<(Option<NodeId>, String)> {
+    check(model).into_iter().filter(|f| f.severity == Severity::Error).map(|f| (f.node, f.to_string())).collect()
+}
+
 /// Whether the attributes of a node have values that a runtime can do something with, whatever the shapes are.
 ///
 /// # Errors

@@ -2,10 +2,10 @@
 
 use crate::compare::{kendall_tau, top};
 use crate::dataset::Feed;
-use crate::model::Model;
 use crate::model::onnx::tensor_proto::DataType;
+use crate::model::{Model, refused};
 use crate::repair::Proposal;
-use crate::repair::job::{Job, refused, take_over};
+use crate::repair::job::{Job, take_over};
 use crate::run::{Network, Value};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -219,7 +219,7 @@ fn draw_side(
     let (x, room) = if side == 0 { (1, columns.side.saturating_sub(1)) } else { (columns.right, columns.side) };
     let edge = x + room;
     let rail = state.derived.rails[side].get(at).map(|r| r.draw(lanes(columns.side))).unwrap_or_default();
-    let calls = crate::tui::update::calls(shown);
+    let calls = shown.calls();
     let mark_style = if calls { sign(state, shown).1 } else { theme.style(Role::Dim) };
     let mut x = x;
     for c in rail.chars() {
@@ -276,7 +276,7 @@ fn error(state: &State, at: usize, row: &Row, shown: Sign, area: Rect, y: usize,
     // Of a mended region, the error that its edit left.
     let Some(error) = state.mended_error(at).filter(|_| row.isolated.is_some()).or(row.isolated) else { return };
     bar(state, error, area, y, columns, buffer);
-    if columns.error_width > 12 && crate::tui::update::calls(shown) {
+    if columns.error_width > 12 && shown.calls() {
         put(buffer, area, columns.error + 8, y, &text::clip(&measured(error), 7), state.theme.style(Role::Text));
     }
 }
