@@ -5,7 +5,7 @@
 //! images would lose no less.
 
 use super::Subject;
-use super::remedy::limits;
+use super::remedy::{contradicted, limits};
 use crate::align::{Alignment, Region, Verdict, relative_error, worst_error};
 use crate::model::ValueId;
 use crate::model::onnx::tensor_proto::DataType;
@@ -61,14 +61,19 @@ pub(super) fn explain(
     let of = |r: &Region| steps(a, r, threshold).or_else(|| rounding(a, r));
     let found: Vec<(usize, Vec<Step>)> = asked.filter_map(|(i, r)| Some((i, of(r)?))).collect();
     let mut ranges = Ranges::default();
-    if found.is_empty() {
+    let contradicted = contradicted_values(a, regions);
+    if found.is_empty() && contradicted.is_empty() {
         return ranges;
     }
     for step in found.iter().flat_map(|(_, steps)| steps) {
         step.values.iter().for_each(|v| widen(ranges.entry(step.output).or_insert((0.0, 0.0)), v));
     }
     let places: Vec<&Region> = found.iter().map(|(i, _)| &regions[*i]).collect();
-    let measured: Vec<(ValueId, ValueId)> = found.iter().flat_map(|(_, s)| s).filter_map(|s| Some((s.output, s.source?))).collect();
+    let measured: Vec<(ValueId, ValueId)> =
+        found.iter().flat_map(|(_, s)| s).filter_map(|s| Some((s.output, s.source?))).chain(contradicted).collect();
+    for (output, _) in &measured {
+        ranges.entry(*output).or_insert((0.0, 0.0));
+    }
     let inputs = places.iter().flat_map(|r| &r.inputs).map(|i| a.pairs[*i].source);
     let needed: HashSet<ValueId> = inputs.chain(measured.iter().map(|(_, source)| *source)).collect();
     let fit = |ranges: &Ranges, i: usize, steps: &[Step]| {
@@ -206,6 +211,19 @@ fn steps(a: &Alignment<'_>, region: &Region, threshold: f32) -> Option<Vec<Step>
     let read = |(id, output): (OpId, ValueId)| Step::new(output, constant(id, 1)?, constant(id, 2), right.get(&output)?.clone());
     let steps: Option<Vec<Step>> = quantised.into_iter().map(read).collect();
     steps.filter(|s| !s.is_empty())
+}
+
+/// What is made in other steps than it is read in, in regions at fault, with the source's value that it stands for.
+fn contradicted_values(a: &Alignment<'_>, regions: &[Region]) -> Vec<(ValueId, ValueId)> {
+    let target = a.target();
+    let faulty = regions.iter().filter(|r| r.verdict == Verdict::Faulty);
+    let makers = faulty.flat_map(|r| &r.target).flat_map(|t| contradicted(target, *t));
+    let stands_for = |p: OpId| {
+        let output = target.op(p).made().next()?;
+        let pair = a.pair_of(output).or_else(|| a.pair_of(*target.op(p).data.first()?))?;
+        Some((output, pair.source))
+    };
+    makers.filter_map(stands_for).collect()
 }
 
 /// The step of a region that is one operator between integers, where what it loses is no more than its rounding.

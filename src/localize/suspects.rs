@@ -2,7 +2,7 @@
 
 use super::blame::{blame, double_claim, unusual_above};
 use super::quantised::Ranges;
-use super::remedy::{Bench, Found, Remedy, agreement, contradicts, for_all_readers, search, search_running, together};
+use super::remedy::{Bench, Found, Remedy, agreement, contradicted, for_all_readers, search, search_running, together};
 use super::{Category, Kind, Subject, Suspect, outputs, trial};
 use crate::align::{Alignment, Precision, Region, Verdict, moves};
 use crate::model::{Edit, NodeId, ValueId};
@@ -189,7 +189,7 @@ fn is_suspicious(a: &Alignment<'_>, region: &Region, refused: &HashSet<NodeId>) 
 
 /// Whether a region is at the floor though a value is read in it in other steps than it was made in.
 fn is_contradictory(a: &Alignment<'_>, region: &Region) -> bool {
-    region.verdict == Verdict::Clean && region.target.iter().any(|id| contradicts(a.target(), *id))
+    region.verdict == Verdict::Clean && region.target.iter().any(|id| !contradicted(a.target(), *id).is_empty())
 }
 
 /// What makes steps agree, and so lowers the error enough.

@@ -153,6 +153,17 @@ pub(super) fn missing(bench: &Bench<'_>) -> Vec<Remedy> {
     out
 }
 
+/// A constant that an Add of the source has, in the bias of the target's node behind which the Add is missing.
+pub(super) fn added_to_bias(bench: &Bench<'_>, s: OpId, v: ValueId) -> Option<Remedy> {
+    let (target, theirs) = (bench.target(), bench.reference().op(s));
+    let maker = target.producer(v).filter(|_| theirs.op_type() == "Add" && target.consumers(v).len() == 1)?;
+    let constant = theirs.inputs.iter().flatten().find_map(|v| bench.reference().constant(*v))?;
+    let rank = bench.a.fed(v)?.first()?.shape().len();
+    let mut shape = vec![1; rank.checked_sub(constant.shape().len())?];
+    shape.extend(constant.shape());
+    Step { op: "Add", constant: constant.reshape(&shape)? }.as_bias(bench, maker)
+}
+
 /// A node with one constant that makes some values of others.
 struct Step {
     op: &'static str,

@@ -431,7 +431,10 @@ fn replaced(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     let heavy = |o: &str| matches!(o, "Conv" | "Gemm" | "MatMul" | "ConvTranspose");
     // The node keeps its own axes and windows: those of another one may fit one image at a time by chance.
     let alike = [POOL, REDUCE, WINDOW].iter().any(|family| family.contains(&op.op_type()) && family.contains(&theirs.op_type()));
+    // What quantises has integers to make, whatever the source has at its place.
+    let quantises = op.op_type().contains("uantizeLinear") || op.op_type().starts_with("QLinear");
     if alike
+        || quantises
         || theirs.data.len() != live.len()
         || theirs.op_type() == op.op_type()
         || moves(theirs.op_type())
@@ -469,6 +472,7 @@ fn inserted(bench: &Bench<'_>, t: OpId, s: OpId) -> Vec<Remedy> {
     for (slot, v) in op.inputs.iter().enumerate() {
         let Some(v) = v.filter(|v| target.constant(*v).is_none() && bench.a.is_live(*v)) else { continue };
         let name = fresh_name(bench, &format!("{}_mended", bench.name(v)));
+        out.extend(super::elementwise::added_to_bias(bench, s, v));
         for inputs in input_choices(bench, s, v, t) {
             let Some((node, mut edits)) = transplanted(bench, s, &inputs, &name, Some(&bench.key(t))) else { continue };
             edits.push(Edit::InsertNode { before: Some(bench.key(t)), node });

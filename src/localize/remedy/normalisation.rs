@@ -26,11 +26,14 @@ fn inferring(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
         return None;
     }
     let mut with = node.clone();
-    with.output.truncate(1);
+    let statistics = with.output.split_off(1);
     with.attribute.retain(|a| a.name() != "training_mode");
     let edit = Edit::ReplaceNode { node: bench.key(t), with };
     let words = "BatchNormalization is in training mode: it normalises by the batch's own statistics, and not by those it was given";
-    Some(Remedy::new(Kind::WbNorm, edit, words).at(t).or(&[Kind::LhAct]))
+    let mut remedy = Remedy::new(Kind::WbNorm, edit, words).at(t).or(&[Kind::LhAct]);
+    // Whatever they agree with goes with them.
+    remedy.checks = Some(bench.checks.iter().filter(|(name, _)| !statistics.contains(name)).cloned().collect());
+    Some(remedy)
 }
 
 fn solve_norm(bench: &Bench<'_>, mine: &Linear, norm: OpId, source: &Linear) -> Option<Vec<Remedy>> {

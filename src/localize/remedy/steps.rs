@@ -44,13 +44,13 @@ fn differ((scale, zero): &(Value, Option<Value>), (other, of_other): &(Value, Op
     scale.to_f32()[0] != other.to_f32()[0] || number(zero) != number(of_other)
 }
 
-/// Whether an op reads a value in other steps than it was made in: one of the two is wrong, whatever the source says.
-pub(in crate::localize) fn contradicts(target: &Network, t: OpId) -> bool {
+/// What makes the values that an op reads in other steps than they were made in: one of the two is wrong, whatever the source says.
+pub(in crate::localize) fn contradicted(target: &Network, t: OpId) -> Vec<OpId> {
     let wrong = |steps: Steps| {
         let (p, made) = maker(target, t, steps)?;
-        Some(differ(&read_steps(target, t, steps)?, &read_steps(target, p, made)?))
+        differ(&read_steps(target, t, steps)?, &read_steps(target, p, made)?).then_some(p)
     };
-    Steps::all(target.op(t).proto()).into_iter().any(|s| wrong(s).unwrap_or(false))
+    Steps::all(target.op(t).proto()).into_iter().filter_map(wrong).collect()
 }
 
 /// The same steps for what makes a value and what reads it, where they differ: one's or the other's.
@@ -69,7 +69,13 @@ pub(in crate::localize) fn agreement(bench: &Bench<'_>) -> Vec<Remedy> {
             let votes = |for_it: &(Value, Option<Value>)| {
                 holders.iter().filter_map(|(op, s)| read_steps(target, *op, *s)).filter(|held| !differ(held, for_it)).count()
             };
-            let (of_read, of_given) = (votes(&read), votes(&given));
+            let (mut of_read, mut of_given) = (votes(&read), votes(&given));
+            // Among as many, steps that do not reach as far as the values do are wrong.
+            if of_read == of_given
+                && let Some(range) = range(bench, p)
+            {
+                (of_read, of_given) = (usize::from(reaches(&read, range)), usize::from(reaches(&given, range)));
+            }
             let sides = [((*t, steps, &read, of_read), (p, &given, of_given)), ((p, made, &given, of_given), (*t, &read, of_read))];
             for ((op, steps, now, mine), (other, wanted, theirs)) in sides {
                 if mine > theirs {
@@ -166,6 +172,13 @@ fn range(bench: &Bench<'_>, t: OpId) -> Option<(f32, f32)> {
     let given = if op.op_type() == "QuantizeLinear" { bench.a.fed(*op.data.first()?)? } else { bench.a.fed(made)? };
     let numbers = given.iter().filter(|x| x.is_float()).flat_map(|x| x.to_f32().into_owned()).filter(|x| x.is_finite());
     Some(numbers.fold((0.0, 0.0), |(low, high), x| (f32::min(low, x), f32::max(high, x))))
+}
+
+/// Whether steps hold all numbers of a range, but for half a step.
+fn reaches((scale, zero): &(Value, Option<Value>), (low, high): (f32, f32)) -> bool {
+    let Some((bottom, top)) = limits(zero.as_ref().map_or(DataType::Uint8, Value::dtype)) else { return true };
+    let (scale, z) = (scale.to_f32()[0], zero.as_ref().map_or(0.0, |z| z.to_f32()[0]));
+    low >= (bottom - z - 0.5) * scale && high <= (top - z + 0.5) * scale
 }
 
 /// The steps that the range of the values asks for, in what makes a value and in all that reads it.
