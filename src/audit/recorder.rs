@@ -124,7 +124,7 @@ impl Recorder {
     /// The images that differ, with what both sides say; pictures of some that have none yet.
     fn flips(&mut self, job: &Job, flips: &[usize]) -> Flips {
         let classes = job.images.classes();
-        let offset = job.comparison.label_offset.unwrap_or(0);
+        let offset = job.comparison.offset();
         let name = |label: Option<i64>| classes.and_then(|c| c.get(usize::try_from(label?).ok()?).cloned());
         let label = |of: &crate::repair::Evaluation, i: usize| of.labels.get(i).copied().flatten();
         let alpha = job.source_feed.recipe.as_ref().map_or(Alpha::Drop, |r| r.alpha);

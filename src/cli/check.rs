@@ -3,7 +3,6 @@
 use super::progress::Bar;
 use super::{CaseArgs, Common, Unreadable, print_json, print_text};
 use crate::compare::{CheckOptions, CheckReport, ImageFinding, run_check};
-use crate::dataset::Criterion;
 use crate::model::harmless;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -108,10 +107,7 @@ fn write_text(out: &mut String, r: &CheckReport, list: usize) -> std::fmt::Resul
         writeln!(out, "        left out: {}", harmless(&l.why))?;
     }
     let m = r.mismatches;
-    let what = match r.compared.criterion {
-        Criterion::Label => "have another label",
-        Criterion::Tolerance => "are out of tolerance",
-    };
+    let what = r.compared.criterion.difference();
     let percent = 100.0 * m.count as f64 / m.of.max(1) as f64;
     if m.count == 0 {
         writeln!(out, "\nnone of {} images {what}", m.of)?;

@@ -64,7 +64,7 @@ pub fn run_check(case: &Case, options: &CheckOptions, watch: &dyn Watch) -> Resu
     notes.extend(images.names_remark(count(a)));
     let others: Vec<usize> = (first.index + 1..images.len()).collect();
     let rest = in_parallel(&others, one, options.run.threads_for(images.len()), watch)?;
-    let offset = comparison.label_offset.unwrap_or(0);
+    let offset = comparison.offset();
     let mut found = Vec::new();
     for (index, result) in std::iter::once((first.index, Ok(judged_first))).chain(rest) {
         let item = &images.items()[index];
@@ -218,7 +218,7 @@ fn remarks(comparison: &Comparison, found: &[(ImageFinding, Judged)]) -> Vec<Str
         }
     }
     if comparison.criterion == Criterion::Label && found.len() >= 5 {
-        let offset = comparison.label_offset.unwrap_or(0);
+        let offset = comparison.offset();
         for shift in [1, -1] {
             let shifted = found.iter().filter(|(f, _)| f.target.label as i64 - f.source.label as i64 == offset + shift).count();
             if shifted * 10 >= found.len() * 8 {

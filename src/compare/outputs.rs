@@ -159,6 +159,16 @@ impl Comparison {
         Ok((comparison, notes))
     }
 
+    /// The target's class less the source's.
+    pub fn offset(&self) -> i64 {
+        self.label_offset.unwrap_or(0)
+    }
+
+    /// Whether an element of the target's output is out of tolerance, as the criterion has it that compares element by element.
+    pub fn is_out_of_tolerance(&self, source: &[f32], target: &[f32]) -> bool {
+        !within(source, target, self.rtol, self.atol)
+    }
+
     /// Compares the outputs of one image.
     ///
     /// # Errors
@@ -168,7 +178,7 @@ impl Comparison {
         let one = self.row(Side::Source, source, &self.source)?;
         let other = self.row(Side::Target, target, &self.target)?;
         let (s, t) = (&*one.to_f32(), &*other.to_f32());
-        let offset = self.label_offset.unwrap_or(0);
+        let offset = self.offset();
         if self.label_offset.is_none() && self.criterion == Criterion::Label && s.len().abs_diff(t.len()) == 1 {
             return Err(CompareError::Outputs(self.lengths(one.shape(), other.shape())));
         }
@@ -177,7 +187,7 @@ impl Comparison {
         let same_label = as_source == i64::try_from(source.label).unwrap_or(i64::MAX);
         let mismatch = match self.criterion {
             Criterion::Label => !same_label,
-            Criterion::Tolerance => !within(s, t, self.rtol, self.atol),
+            Criterion::Tolerance => self.is_out_of_tolerance(s, t),
         };
         let near_tie =
             !same_label && usize::try_from(as_source).ok().and_then(|c| s.get(c)).is_some_and(|other| near_tie(s, s[source.label] - other));

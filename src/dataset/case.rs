@@ -51,6 +51,16 @@ pub enum Criterion {
     Tolerance,
 }
 
+impl Criterion {
+    /// What is said of images that count as different, behind their number.
+    pub fn difference(self) -> &'static str {
+        match self {
+            Self::Label => "have another label",
+            Self::Tolerance => "are out of tolerance",
+        }
+    }
+}
+
 /// In which form scores are measured against each other. Labels do not depend on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -2,8 +2,8 @@
 
 use super::checkpoint::{Checkpoints, Cut};
 use crate::align::relative_error;
-use crate::compare::{is_probabilities, label, softmax};
-use crate::dataset::{Feed, ImageSet};
+use crate::compare::{Comparison, is_probabilities, label, softmax};
+use crate::dataset::{Criterion, Feed, ImageSet};
 use crate::run::{Network, RunError, RunOptions, Runner, Runtime, Value, Watch, spread};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,11 +42,15 @@ impl Evaluation {
         out
     }
 
-    /// Images on which the label is another than the source's, `offset` being the target's label less the source's. All of them
-    /// where the target does not run.
-    pub fn flips(&self, source: &Self, offset: i64) -> Vec<usize> {
+    /// Images that count as different: on which the label is another than the source's, or an element out of tolerance. All of them where the target
+    /// does not run.
+    pub fn flips(&self, source: &Self, by: &Comparison) -> Vec<usize> {
+        let scores = |of: &Self, i: usize| of.scores.get(i).cloned().flatten();
         let differs = |i: &usize| match (source.labels[*i], self.labels.get(*i).copied().flatten()) {
-            (Some(s), Some(t)) => s as i64 + offset != t as i64,
+            (Some(s), Some(t)) => match (by.criterion, scores(source, *i), scores(self, *i)) {
+                (Criterion::Tolerance, Some(s), Some(t)) => by.is_out_of_tolerance(&s, &t),
+                _ => s as i64 + by.offset() != t as i64,
+            },
             (Some(_), None) => self.failure.is_some(),
             (None, _) => false,
         };
@@ -54,8 +58,11 @@ impl Evaluation {
     }
 
     /// Images whose labels agree by less than the scores of the two best classes are off: rounding decides what a runtime says of them.
-    pub fn uncertain(&self, source: &Self, offset: i64) -> Vec<usize> {
-        let flips = self.flips(source, offset);
+    pub fn uncertain(&self, source: &Self, by: &Comparison) -> Vec<usize> {
+        if by.criterion == Criterion::Tolerance {
+            return Vec::new();
+        }
+        let (flips, offset) = (self.flips(source, by), by.offset());
         let rounded = |i: &usize| {
             let (Some(Some(mine)), Some(Some(theirs))) = (self.scores.get(*i), source.scores.get(*i)) else { return false };
             let (mine, theirs) = alike(mine, theirs);

@@ -7,7 +7,7 @@ use super::evaluate::{Evaluation, Labelling, Ready};
 use super::kinship::Kinship;
 use crate::align::Precision;
 use crate::compare::{Comparison, LeftOut};
-use crate::dataset::{Case, Feed, ImageSet, Recipe, RecipeKey, Sides};
+use crate::dataset::{Case, Criterion, Feed, ImageSet, Recipe, RecipeKey, Sides};
 use crate::localize::{Findings, Kind, LocalizeOptions, Raise, Reach, Remedy, Subject, localize};
 use crate::model::{Edit, Model, ModelError, refused};
 use crate::run::{Network, RunOptions, Watch, both};
@@ -135,6 +135,10 @@ impl Job {
         let Sides { source: source_feed, target: target_feed, note } =
             Sides::of([source.model(), target.model()], [&case.source_recipe, &case.target_recipe])?;
         notes.extend(note);
+        if comparison.criterion == Criterion::Tolerance {
+            let Comparison { rtol, atol, .. } = comparison;
+            notes.push(format!("compared element by element: an image counts as one of another label where an element is out of tolerance (rtol {rtol}, atol {atol})"));
+        }
         Ok(Self {
             original: target.model().clone(),
             source,
@@ -264,18 +268,18 @@ impl Job {
     }
 
     pub(super) fn offset(&self) -> i64 {
-        self.comparison.label_offset.unwrap_or(0)
+        self.comparison.offset()
     }
 
     /// Images whose labels differ at present.
     pub fn flips(&self) -> Vec<usize> {
-        self.target_labels.flips(&self.source_labels, self.offset())
+        self.target_labels.flips(&self.source_labels, &self.comparison)
     }
 
     /// Images that agree at present, but for which rounding decides; none where the target computes as exactly as the source.
     pub fn uncertain(&self) -> Vec<usize> {
         let less = Precision::between(&self.source, &self.target) > Precision::of(&self.source);
-        if less { self.target_labels.uncertain(&self.source_labels, self.offset()) } else { Vec::new() }
+        if less { self.target_labels.uncertain(&self.source_labels, &self.comparison) } else { Vec::new() }
     }
 
     /// Images that cannot be read, with the reason, once both models have run: nothing is known of them.
@@ -405,7 +409,7 @@ impl Job {
         let agreeing: Vec<usize> = (0..self.images.len()).filter(|i| self.usable(*i) && !flips.contains(i)).take(most).collect();
         let wanted: Vec<usize> = flipped.iter().chain(&agreeing).copied().collect();
         let found = self.labels_with(&network, &feed, &wanted, "trying the edit", watch);
-        let now = found.flips(&self.source_labels, self.offset());
+        let now = found.flips(&self.source_labels, &self.comparison);
         let still = |of: &[usize]| of.iter().filter(|i| now.contains(i)).count();
         Ok(Evidence { flipped: (flipped.len(), still(&flipped)), agreeing: (agreeing.len(), still(&agreeing)) })
     }
@@ -450,7 +454,7 @@ impl Job {
     /// How many of these images flip at present, run alone.
     pub(super) fn flips_of(&self, images: &[usize], watch: &dyn Watch) -> usize {
         let found = self.labels_of(images, watch);
-        let flips = found.flips(&self.source_labels, self.offset());
+        let flips = found.flips(&self.source_labels, &self.comparison);
         images.iter().filter(|i| flips.contains(i)).count()
     }
 

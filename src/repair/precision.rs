@@ -81,7 +81,7 @@ fn open(job: &Job) -> Vec<usize> {
 /// How many of these images are open, run alone.
 fn open_of(job: &Job, images: &[usize], watch: &dyn Watch) -> usize {
     let found = job.labels_of(images, watch);
-    let (flips, uncertain) = (found.flips(&job.source_labels, job.offset()), found.uncertain(&job.source_labels, job.offset()));
+    let (flips, uncertain) = (found.flips(&job.source_labels, &job.comparison), found.uncertain(&job.source_labels, &job.comparison));
     images.iter().filter(|i| flips.contains(i) || uncertain.contains(i)).count()
 }
 

@@ -3,7 +3,7 @@
 use super::sheet::{NamedShapes, Shapes};
 use super::snapshot::{Load, Opinion, Scored};
 use crate::compare::{self, Chosen, CompareError, Comparison, softmax};
-use crate::dataset::{DatasetError, Feed, ImageSet};
+use crate::dataset::{Criterion, DatasetError, Feed, ImageSet};
 use crate::model::harmless;
 use crate::repair::{Checkpoints, Job};
 use crate::run::{Network, RunOptions, Runner, Runtime, Value, Watch};
@@ -61,6 +61,8 @@ pub struct Compared {
     pub target: Opinion,
     /// Labels of the source and of the target, each in its own numbering.
     pub labels: (usize, usize),
+    /// What both models give, where elements are compared.
+    pub scores: Option<[Arc<[f32]>; 2]>,
     /// Whether they count as different.
     pub mismatch: bool,
     /// Whether the source itself finds both labels nearly equal, as `check` says it.
@@ -243,14 +245,18 @@ impl Bench {
             keeps.iter_mut().for_each(|k| k.keep(self.target.runner.network(), image, &target));
         }
         let judged = self.comparison.judge(source, &target)?;
-        let offset = self.comparison.label_offset.unwrap_or(0);
+        let offset = self.comparison.offset();
         let item = &self.images.items()[image];
+        let row =
+            |outputs: &[Value], chosen: &Chosen| outputs.get(chosen.slot).map_or_else(|| Vec::new().into(), |v| v.to_f32().as_ref().into());
         Ok(Compared {
             path: item.path.clone(),
             truth: item.truth.map(|c| self.class(c as i64)),
             source: self.opinion(source, &self.comparison.source, &judged.source, 0),
             target: self.opinion(&target, &self.comparison.target, &judged.target, offset),
             labels: (judged.source.label, judged.target.label),
+            scores: (self.comparison.criterion == Criterion::Tolerance)
+                .then(|| [row(source, &self.comparison.source), row(&target, &self.comparison.target)]),
             mismatch: judged.mismatch,
             near_tie: judged.near_tie,
         })

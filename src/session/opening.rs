@@ -329,6 +329,10 @@ fn evaluation(mut job: Job, known: Known, order: &[usize], flipped: usize, to: &
             Ok(compared) => {
                 labels.0.labels[image] = Some(compared.labels.0);
                 labels.1.labels[image] = Some(compared.labels.1);
+                if let Some([source, target]) = &compared.scores {
+                    labels.0.scores[image] = Some(source.clone());
+                    labels.1.scores[image] = Some(target.clone());
+                }
                 to.tell(News::Compared(image, Box::new(compared)));
             }
             Err(CompareError::Dataset(why @ DatasetError::Image { .. })) => {
