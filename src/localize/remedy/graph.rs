@@ -234,7 +234,10 @@ pub(super) fn operators(bench: &Bench<'_>) -> Vec<Remedy> {
     // What the target has already is not missing.
     let there =
         |s: &OpId| bench.reference().op(*s).made().any(|v| !bench.checked_sources().contains(&v) && !partners_exact(bench, v).is_empty());
-    let missing: Vec<OpId> = bench.source.iter().copied().filter(|s| !there(s)).collect();
+    // Nor is a normalisation that it says in steps; put in behind them it would undo whatever is wrong with one.
+    let steps = bench.ops.iter().any(|t| bench.target().op(*t).op_type().starts_with("Reduce"));
+    let in_steps = |s: &OpId| steps && bench.reference().op(*s).op_type().ends_with("Normalization");
+    let missing: Vec<OpId> = bench.source.iter().copied().filter(|s| !there(s) && !in_steps(s)).collect();
     for t in &bench.ops {
         for s in &missing {
             out.extend(inserted(bench, *t, *s));

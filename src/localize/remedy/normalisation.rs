@@ -20,7 +20,7 @@ pub(super) fn normalisation(bench: &Bench<'_>) -> Vec<Remedy> {
 
 /// A batch norm that was left in training: it normalises by the mean and variance of the batch that it is given, and makes them outputs.
 fn inferring(bench: &Bench<'_>, t: OpId) -> Option<Remedy> {
-    let node = bench.target().op(t).proto();
+    let node = bench.target().model().node(bench.target().op(t).node);
     let trains = node.int("training_mode").unwrap_or(0) != 0 || node.output.len() > 1;
     if node.op_type() != "BatchNormalization" || !trains {
         return None;
