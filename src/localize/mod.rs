@@ -265,6 +265,27 @@ enum Look {
     Again(usize),
 }
 
+/// Pairs for what is read in other steps than it was made in, as they are where both agree: such a value is off by a factor, and with it much that
+/// lies below, which would find other partners.
+fn with_steps_agreed(subject: &Subject<'_>, reference: &Reference<'_>, given: &[Given], precision: Precision, said: &Hints) -> Hints {
+    let mut hints = said.clone();
+    let found = (precision == Precision::Quantized).then(|| remedy::agreed(subject.target)).flatten();
+    let Some((edit, values)) = found else { return hints };
+    let agreed = subject.target.model().apply(&edit).ok().and_then(|(model, _)| subject.target.tried(&model).ok());
+    let Some(aligned) = agreed.as_ref().and_then(|agreed| align(agreed, reference, given, precision.tau(), said).ok()) else {
+        return hints;
+    };
+    for v in values {
+        let name = subject.target.model().index().name(v);
+        let pair = aligned.target().model().index().value(name).and_then(|v| aligned.pair_of(v));
+        if let Some(pair) = pair {
+            let theirs = subject.source.model().index().name(pair.source).to_string();
+            hints.pins.entry(name.to_string()).or_insert(theirs);
+        }
+    }
+    hints
+}
+
 /// Aligns on `first` (an image and what it gives the source), and holds the outcome against `further` images.
 fn look(
     subject: &Subject<'_>,
@@ -286,7 +307,8 @@ fn look(
     let chosen = input::choose(subject, &reference, &first, precision, &options.hints);
     stop()?;
     phase(watch, "aligning");
-    let aligned = align(subject.target, &reference, &chosen.given, precision.tau(), &options.hints).map_err(LocalizeError::Source)?;
+    let hints = with_steps_agreed(subject, &reference, &chosen.given, precision, &options.hints);
+    let aligned = align(subject.target, &reference, &chosen.given, precision.tau(), &hints).map_err(LocalizeError::Source)?;
     stop()?;
     let (floor, threshold) = floor(&aligned, precision);
     // What a low precision loses differs from image to image.

@@ -34,7 +34,7 @@ use std::collections::HashMap;
 pub use attributes::attribute_kind;
 pub(super) use attributes::effective_pads;
 pub use edits::replaced as replaced_constant;
-pub(super) use steps::{agreement, contradicted, limits};
+pub(super) use steps::{agreed, agreement, contradicted, limits};
 pub(super) use subgraph::source_subgraph;
 
 /// An edit that may mend a suspect.

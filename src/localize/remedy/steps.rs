@@ -1,6 +1,6 @@
 //! Scales and zero points of values: halves that contradict each other, and steps that do not fit what the source has.
 
-use super::edits::{behind, replace};
+use super::edits::{behind, replace, replaced};
 use super::{Bench, Remedy};
 use crate::localize::Kind;
 use crate::model::onnx::tensor_proto::DataType;
@@ -51,6 +51,29 @@ pub(in crate::localize) fn contradicted(target: &Network, t: OpId) -> Vec<OpId> 
         differ(&read_steps(target, t, steps)?, &read_steps(target, p, made)?).then_some(p)
     };
     Steps::all(target.op(t).proto()).into_iter().filter_map(wrong).collect()
+}
+
+/// The edit that lets all that read a value in other steps than it was made in agree with what makes it, or that with them where its steps do not reach
+/// as far; with what those make that read it. `None` where nothing contradicts itself.
+pub(in crate::localize) fn agreed(target: &Network) -> Option<(Edit, Vec<ValueId>)> {
+    let mut edits: Vec<Edit> = Vec::new();
+    let mut made_of: Vec<ValueId> = Vec::new();
+    for t in target.op_ids() {
+        for steps in Steps::all(target.op(t).proto()) {
+            let Some((p, made)) = maker(target, t, steps) else { continue };
+            let (Some(read), Some(given)) = (read_steps(target, t, steps), read_steps(target, p, made)) else { continue };
+            if !differ(&read, &given) {
+                continue;
+            }
+            made_of.extend(target.op(t).made());
+            let wider = if read.0.to_f32()[0] > given.0.to_f32()[0] { (p, made, &read) } else { (t, steps, &given) };
+            let (op, slots, (scale, zero)) = wider;
+            let new = [(slots.scale, Some(scale)), (slots.zero, zero.as_ref())];
+            let new = new.into_iter().filter_map(|(slot, x)| replaced(target, op, slot, x?)).filter(|e| !edits.contains(e));
+            edits.extend(new.collect::<Vec<_>>());
+        }
+    }
+    (!edits.is_empty()).then_some((Edit::All(edits), made_of))
 }
 
 /// The same steps for what makes a value and what reads it, where they differ: one's or the other's.
