@@ -122,7 +122,8 @@ pub(in crate::localize) fn agreement(bench: &Bench<'_>) -> Vec<Remedy> {
                     target.op(other).op_type(),
                     told(wanted)
                 );
-                let mut remedy = Remedy::new(Kind::WbQuant, edit, words).at(op);
+                // Which of the two is wrong is what the trial says; the place is both.
+                let mut remedy = Remedy::new(Kind::WbQuant, edit, words).at(op).at(other);
                 let slots = [steps.scale, steps.zero].into_iter().filter_map(|slot| target.op(op).inputs.get(slot).copied().flatten());
                 remedy.tensors = slots.flat_map(|v| behind(bench, v)).collect();
                 remedy.contradiction = true;
