@@ -50,6 +50,7 @@ pub(super) fn find(subject: &Subject<'_>, a: &Alignment<'_>, regions: &[Region],
             continue;
         }
         let mut ops: Vec<OpId> = failing.into_iter().collect();
+        ops.extend(failing.iter().flat_map(|id| joined_above(a, *id)));
         ops.extend(blamed.iter().flat_map(|b| b.ops.iter().copied()));
         let unusual = unusual_above(a, region);
         ops.extend(&unusual);
@@ -149,6 +150,12 @@ fn one_step_off(a: &Alignment<'_>, region: &Region) -> Vec<(ValueId, Vec<Value>)
         }
     }
     out
+}
+
+/// What joins or cuts the inputs of a node that does not run: along another axis the numbers are the same, and only the shape is wrong.
+fn joined_above(a: &Alignment<'_>, failing: OpId) -> Vec<OpId> {
+    let joins = |id: &OpId| matches!(a.target().op(*id).op_type(), "Concat" | "Split" | "Gather" | "Slice" | "Tile" | "Expand" | "Pad");
+    a.target().op(failing).data.iter().filter_map(|v| a.target().producer(*v)).filter(joins).collect()
 }
 
 /// Nodes above a region that are right by their numbers though what they fail to do shows below them: those that make nothing but what the
