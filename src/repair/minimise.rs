@@ -69,7 +69,8 @@ impl Work<'_> {
         let Some(trial) = self.without(indices) else { return Ok(false) };
         let errors = trial.score_error().zip(self.job.score_error());
         let (was, is) = (self.job.flips().len(), trial.flips().len());
-        let needless = errors.is_some_and(|(without, with)| without <= with + ROUNDING) && is <= was;
+        // Where scores are no numbers, nothing can be said of them.
+        let needless = errors.is_some_and(|(without, with)| without.is_finite() && without <= with + ROUNDING) && is <= was;
         if needless {
             self.take_back(indices, trial, &format!("not needed: without it {is} labels differ, with it {was}"))?;
         }
