@@ -166,3 +166,127 @@ fn a_value_is_read_in_other_steps_than_it_was_made_in() {
     is(&said["suspects"][0], "WB-QUANT", "middle");
     assert_eq!(said["suspects"].as_array().map(Vec::len), Some(1), "{}", said["suspects"]);
 }
+
+#[test]
+fn sequences_of_unequal_parts_that_are_only_taken_apart_run() {
+    let mut target = Net::new(17);
+    target.numbers("sizes", &[3, 5]);
+    for (name, place) in [("first", 0), ("second", 1)] {
+        let at = TensorProto { name: Some(name.into()), data_type: Some(7), int64_data: vec![place], ..TensorProto::default() };
+        target.tensors.push(at);
+    }
+    target.node("Relu", "act", &["a"], &["r"], Vec::new());
+    target.node("SplitToSequence", "apart", &["r", "sizes"], &["s"], vec![int("axis", 1)]);
+    target.node("SequenceAt", "head", &["s", "first"], &["h"], Vec::new()).node("SequenceAt", "tail", &["s", "second"], &["t"], Vec::new());
+    target.node("SequenceConstruct", "again", &["h", "t"], &["q"], Vec::new());
+    target.node("ConcatFromSequence", "together", &["q"], &["b"], vec![int("axis", 1)]);
+    assert_eq!(found(&mut plain(), &mut target)["verdict"], "clean");
+    // An edit elsewhere leaves them as they came.
+    target.tensors.retain(|t| t.name() != "v" && t.name() != "flat");
+    target.nodes.retain(|n| n.name() != "flatten" && n.name() != "scores");
+    target.tensors[0].float_data.iter_mut().take(48).for_each(|x| *x *= 3.0);
+    let (dir, run) = desk(&mut plain(), &mut target);
+    let repaired = run(&["repair", "--yes", "--holdout", "0", "-o", "mended.onnx"], "target.onnx");
+    assert_eq!(repaired["final_mismatches"], 0, "{repaired}");
+    let model = Model::open(dir.path().join("mended.onnx")).expect("it is a model");
+    assert!(model.nodes().any(|(_, n)| n.op_type() == "SequenceAt"), "the sequence was written out");
+}
+
+#[test]
+fn the_normalisation_that_onnxruntimes_optimiser_writes_into_onnxs_own_domain() {
+    let mut source = Net::new(17);
+    source.floats("s", &[8], noise(8, 2)).floats("two", &[], vec![2.0]).floats("little", &[], vec![1e-5]);
+    source.node("Pow", "square", &["a", "two"], &["p"], Vec::new());
+    source.node("ReduceMean", "mean", &["p"], &["m"], vec![ints("axes", &[-1]), int("keepdims", 1)]);
+    source.node("Add", "raised", &["m", "little"], &["e"], Vec::new()).node("Sqrt", "root", &["e"], &["r"], Vec::new());
+    source.node("Div", "norm", &["a", "r"], &["n"], Vec::new()).node("Mul", "scale", &["n", "s"], &["b"], Vec::new());
+    let mut target = Net::new(17);
+    target.floats("s", &[8], noise(8, 2));
+    target.node("SimplifiedLayerNormalization", "norm", &["a", "s"], &["b"], Vec::new());
+    assert_eq!(found(&mut source, &mut target)["verdict"], "clean");
+}
+
+#[test]
+fn an_input_with_two_readers_of_which_one_has_its_channels_turned() {
+    let net = |turned: bool| {
+        let mut net = plain();
+        if turned {
+            let weight = &mut net.tensors[0].float_data;
+            let old = weight.clone();
+            for (i, x) in weight.iter_mut().enumerate() {
+                let (filter, channel) = (i / 48, i / 16 % 3);
+                *x = old[filter * 48 + (2 - channel) * 16 + i % 16];
+            }
+        }
+        net.nodes.retain(|n| n.name() != "act");
+        net.node("AveragePool", "small", &["x"], &["p"], vec![ints("kernel_shape", &[4, 4]), ints("strides", &[4, 4])]);
+        net.floats("k", &[8, 3, 1, 1], noise(24, 5)).node("Conv", "other", &["p", "k"], &["o"], Vec::new());
+        net.node("Relu", "act", &["a"], &["r"], Vec::new()).node("Mul", "both", &["r", "o"], &["b"], Vec::new());
+        net
+    };
+    is(&first_suspect(&mut net(false), &mut net(true)), "WB-LAYOUT", "conv");
+}
+
+#[test]
+fn transparency_is_a_key_of_the_recipe_like_others() {
+    let recipe =
+        |alpha: &str| format!("size = [32, 32]\nscale = 255.0\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\nalpha = \"{alpha}\"\n");
+    let (dir, run) = desk_of(&mut plain(), &mut plain(), &recipe("white"));
+    // Half of each picture is transparent.
+    std::fs::create_dir(dir.path().join("images")).expect("a folder");
+    for i in 0..8u32 {
+        let pixel =
+            |x: u32, y: u32| image::Rgba([(x * 7 + i * 31) as u8, (y * 5 + i * 17) as u8, (x * y + i) as u8, if x < 16 { 0 } else { 255 }]);
+        image::RgbaImage::from_fn(32, 32, pixel).save(dir.path().join(format!("images/{i}.png"))).expect("a picture");
+    }
+    let case = std::fs::read_to_string(dir.path().join("case.toml")).expect("a case");
+    let head = case.split("[images]").next().expect("a head").to_string();
+    std::fs::write(dir.path().join("case.toml"), format!("{head}[images]\npath = \"images\"\n")).expect("a case");
+    let found = run(&["localize"], "target.onnx");
+    assert_eq!(found["suspects"][0]["kind"], "PP-CHANNELS", "{found}");
+    assert!(found["suspects"][0]["words"].as_str().is_some_and(|w| w.contains("alpha is white")), "{found}");
+}
+
+#[test]
+fn a_target_that_gives_no_numbers_does_not_agree() {
+    let net = |nan: bool| {
+        let mut net = plain();
+        net.floats("hole", &[1], vec![if nan { f32::NAN } else { 0.0 }]);
+        net.node("Add", "holed", &["r", "hole"], &["b"], Vec::new());
+        net.nodes.iter_mut().filter(|n| n.name() == "act").for_each(|n| n.output = vec!["r".into()]);
+        net
+    };
+    let (dir, run) = desk(&mut net(false), &mut net(true));
+    // NaN counts as the smallest score: the label is the first class, as it is for some images by chance.
+    let all = run(&["check"], "target.onnx");
+    let flipped: Vec<&str> = all["flips"].as_array().expect("flips").iter().filter_map(|f| f["image"].as_str()).collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/images/probe");
+    let names = std::fs::read_dir(&folder).expect("images").map(|e| e.expect("an image").file_name().to_string_lossy().into_owned());
+    let by_chance: Vec<String> = names.filter(|n| !flipped.contains(&n.as_str())).map(|n| folder.join(n).display().to_string()).collect();
+    assert!(!by_chance.is_empty(), "no image is of the first class");
+    std::fs::write(dir.path().join("few.txt"), by_chance.join("\n")).expect("a list");
+    let mut check = assert_cmd::Command::cargo_bin("fixcon").expect("the program is built");
+    let done = check.current_dir(dir.path()).args(["check", ".", "--images", "few.txt"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.contains("none of") && said.contains("NaN in the target's output"), "{said}");
+    assert_eq!(done.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn what_is_no_classifier_is_compared_by_tolerance_in_every_command() {
+    let net = |factor: f32| {
+        let mut net = Net::new(17);
+        net.floats("k", &[1], vec![factor]).node("Mul", "scale", &["a", "k"], &["b"], Vec::new());
+        net
+    };
+    // Twice as much is the same label, and another value.
+    let (_dir, run) = desk(&mut net(1.0), &mut net(2.0));
+    assert_eq!(run(&["localize"], "target.onnx")["mismatches"]["count"], 0);
+    let by = ["--criterion", "tolerance"];
+    let found = run(&[&["localize"], &by[..]].concat(), "target.onnx");
+    assert!(found["mismatches"]["count"].as_u64().is_some_and(|n| n > 50), "{}", found["mismatches"]);
+    let repaired = run(&[&["repair", "--yes", "--holdout", "0", "-o", "mended.onnx"], &by[..]].concat(), "target.onnx");
+    assert!(repaired["initial_mismatches"].as_u64().is_some_and(|n| n > 50), "{repaired}");
+    assert_eq!(repaired["final_mismatches"], 0, "{repaired}");
+    assert_eq!(run(&[&["check"], &by[..]].concat(), "mended.onnx")["mismatches"]["count"], 0);
+}

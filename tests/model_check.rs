@@ -152,6 +152,22 @@ fn what_takes_a_runtime_down_is_refused_by_node_and_field() {
 }
 
 #[test]
+fn sizes_are_reckoned_in_the_precision_that_their_type_has() {
+    // 10 * 0.7 is 7 in single precision, and a little less in double.
+    let scales = TensorProto {
+        name: Some("r".into()),
+        dims: vec![4],
+        data_type: Some(1),
+        float_data: vec![1.0, 1.0, 0.7, 0.7],
+        ..TensorProto::default()
+    };
+    let model = one("Resize", &["x", "", "r"], vec![], vec![scales]);
+    let shapes = infer(&model, &[(DataType::Float, vec![1, 3, 10, 10])], Budget::default());
+    let y = model.index().value("y").expect("it is made");
+    assert_eq!(shapes.get(y), Some((DataType::Float, &[1, 3, 7, 7][..])));
+}
+
+#[test]
 fn names_are_defined_once_and_by_something_that_can_run() {
     let sound = || graph(vec![node("Relu", &["x"], &["a"], vec![]), node("Relu", &["a"], &["y"], vec![])], vec![]);
     let changed = |change: fn(&mut GraphProto)| {

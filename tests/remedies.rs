@@ -195,3 +195,111 @@ fn an_operator_that_nobody_knows_is_no_matter_of_the_declared_type() {
     assert_eq!((&found["verdict"], &found["suspects"][0]["kind"]), (&"unloadable".into(), &"CG-UNSUPPORTED".into()), "{found}");
     assert!(found["suspects"].as_array().is_some_and(|all| all.iter().all(|s| s["kind"] != "ID-DTYPE")), "{found}");
 }
+
+/// Three branches of one input and their sum, or the one convolution that they are merged into, with its bias times a factor.
+fn branches(merged: Option<f32>) -> Net {
+    let (wide, narrow) = (noise(576, 5), noise(64, 6));
+    let (scale, shift, mean, variance) = (noise(8, 2), noise(8, 3), noise(8, 4), vec![1.5; 8]);
+    let epsilon = 1e-5f32;
+    let mut net = Net::new(17);
+    let pads = ints("pads", &[1, 1, 1, 1]);
+    let Some(factor) = merged else {
+        net.floats("k3", &[8, 8, 3, 3], wide).floats("k1", &[8, 8, 1, 1], narrow);
+        net.floats("s", &[8], scale).floats("t", &[8], shift).floats("m", &[8], mean).floats("v2", &[8], variance);
+        net.node("Conv", "wide", &["a", "k3"], &["w3"], vec![pads]).node("Conv", "narrow", &["a", "k1"], &["w1"], Vec::new());
+        net.node("BatchNormalization", "same", &["a", "s", "t", "m", "v2"], &["w0"], Vec::new());
+        net.node("Add", "two", &["w3", "w1"], &["sum"], Vec::new()).node("Add", "three", &["sum", "w0"], &["r"], Vec::new());
+        net.node("Relu", "relu", &["r"], &["b"], Vec::new());
+        return net;
+    };
+    let mut kernel = wide;
+    for (plane, x) in narrow.iter().enumerate() {
+        kernel[plane * 9 + 4] += x;
+    }
+    let by: Vec<f32> = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
+    for (c, by) in by.iter().enumerate() {
+        kernel[(c * 8 + c) * 9 + 4] += by;
+    }
+    let bias = (0..8).map(|c| (shift[c] - mean[c] * by[c]) * factor).collect();
+    net.floats("k", &[8, 8, 3, 3], kernel).floats("c", &[8], bias);
+    net.node("Conv", "merged", &["a", "k", "c"], &["r"], vec![pads]).node("Relu", "relu", &["r"], &["b"], Vec::new());
+    net
+}
+
+#[test]
+fn the_bias_of_a_convolution_that_stands_for_several_branches() {
+    let (_dir, run) = desk(&mut branches(None), &mut branches(Some(1.0)));
+    assert_eq!(run(&["localize"], "target.onnx")["verdict"], "clean");
+    is(&first_suspect(&mut branches(None), &mut branches(Some(-3.0))), "WB-BIAS", "merged");
+}
+
+#[test]
+fn the_weight_of_a_convolution_that_stands_for_several_branches() {
+    let mut turned = branches(Some(1.0));
+    let kernel = turned.tensors.iter_mut().find(|t| t.name() == "k").expect("it is there");
+    let data = kernel.float_data.clone();
+    for (i, x) in kernel.float_data.iter_mut().enumerate() {
+        *x = data[i / 9 * 9 + 8 - i % 9];
+    }
+    is(&first_suspect(&mut branches(None), &mut turned), "WB-LAYOUT", "merged");
+}
+
+#[test]
+fn a_batch_norm_that_was_left_in_training() {
+    let net = |training: bool| {
+        let mut net = Net::new(17);
+        net.floats("s", &[8], noise(8, 2)).floats("t", &[8], noise(8, 3)).floats("m", &[8], noise(8, 4)).floats("v2", &[8], vec![4.0; 8]);
+        let (outputs, mode) = if training { (&["n", "rm", "rv"][..], vec![int("training_mode", 1)]) } else { (&["n"][..], Vec::new()) };
+        net.node("BatchNormalization", "norm", &["a", "s", "t", "m", "v2"], outputs, mode).node("Relu", "relu", &["n"], &["b"], Vec::new());
+        net
+    };
+    is(&first_suspect(&mut net(false), &mut net(true)), "WB-NORM", "norm");
+}
+
+#[test]
+fn an_attribute_that_the_source_leaves_to_its_default() {
+    let net = |mode: Option<&str>| {
+        let mut net = Net::new(17);
+        net.floats("k", &[32, 8, 1, 1], noise(256, 5)).node("Conv", "more", &["a", "k"], &["c"], Vec::new());
+        let mut attributes = vec![int("blocksize", 2)];
+        attributes.extend(mode.map(|m| AttributeProto::of_string("mode", m)));
+        net.node("DepthToSpace", "shuffle", &["c"], &["d"], attributes);
+        net.node("MaxPool", "pool", &["d"], &["b"], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])]);
+        net
+    };
+    let suspect = first_suspect(&mut net(None), &mut net(Some("CRD")));
+    assert!(suspect["target_nodes"].as_array().is_some_and(|n| n.contains(&"shuffle".into())), "{suspect}");
+    assert!(suspect["words"].as_str().is_some_and(|w| w.contains("mode of DepthToSpace is CRD, the source has DCR")), "{suspect}");
+}
+
+#[test]
+fn the_activation_of_a_fused_convolution() {
+    let net = |fused: Option<&str>| {
+        let mut net = Net::new(17);
+        net.floats("k", &[8, 8, 1, 1], noise(64, 5));
+        match fused {
+            None => net.node("Conv", "mix", &["a", "k"], &["c"], Vec::new()).node("Tanh", "tanh", &["c"], &["b"], Vec::new()),
+            Some(activation) => {
+                net.node("FusedConv", "mix", &["a", "k"], &["b"], vec![AttributeProto::of_string("activation", activation)])
+            }
+        };
+        if let Some(mix) = net.nodes.iter_mut().find(|n| n.op_type() == "FusedConv") {
+            mix.domain = Some("com.microsoft".into());
+        }
+        net
+    };
+    is(&first_suspect(&mut net(None), &mut net(Some("Sigmoid"))), "CG-OTHER", "mix");
+}
+
+#[test]
+fn another_reduction_keeps_the_axes_that_the_node_has() {
+    let net = |op: &str| {
+        let mut net = Net::new(13);
+        net.node("ReduceMax", "other", &["a"], &["o"], vec![ints("axes", &[2, 3]), int("keepdims", 1)]);
+        net.node(op, "over", &["a"], &["m"], vec![ints("axes", &[1]), int("keepdims", 1)]);
+        net.node("Mul", "gate", &["a", "o"], &["g"], Vec::new()).node("Add", "sum", &["g", "m"], &["b"], Vec::new());
+        net
+    };
+    let suspect = first_suspect(&mut net("ReduceMax"), &mut net("ReduceMin"));
+    is(&suspect, "CG-OTHER", "over");
+}

@@ -3,7 +3,7 @@
 //! tract's maxima, minima, sigmoid and tanh turn NaN into a number, and a debugger that does so hides what it is asked to find.
 //! After optimisation these operators are wrapped: values without NaN take tract's kernel as before; the others take a slow path.
 
-use super::fast::simd::{self, Instructions, Task};
+use super::fast::simd::{self, Task};
 use tract_onnx::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, OptBinByScalar, OptBinChain, OptBinChainStep, OptBinUnicast, TypedBinOp};
 use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool};
@@ -192,7 +192,7 @@ struct Largest<'a>(&'a [f32]);
 impl Task for Largest<'_> {
     type Out = u32;
     #[inline(always)]
-    fn run<I: Instructions>(self) -> u32 {
+    fn run<const FMA: bool>(self) -> u32 {
         self.0.iter().fold(0, |most, v| most.max(v.to_bits() & 0x7fff_ffff))
     }
 }

@@ -79,8 +79,7 @@ pub fn describe(network: &Network) -> Load {
     let model = network.model();
     let size = |dims: &[i64]| dims.iter().map(|d| d.unsigned_abs()).try_fold(1u64, u64::checked_mul).unwrap_or(u64::MAX);
     let parameters = model.initializers().map(|t| size(&t.dims)).fold(0, u64::saturating_add);
-    let proto = model.proto();
-    let producer = harmless(&format!("{} {}", proto.producer_name(), proto.producer_version())).trim().to_string();
+    let producer = harmless(&model.producer()).into_owned();
     Load::Ready {
         nodes: model.index().nodes().len(),
         parameters,

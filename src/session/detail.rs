@@ -330,7 +330,7 @@ fn against(a: &Value, b: &Value, is_shape: bool) -> (String, bool) {
         }
     }
     let error = relative_error(&theirs, &a.to_f32());
-    (if error.is_finite() { format!("off by {}", words::number(error)) } else { "differs".into() }, true)
+    (if error.is_finite() { format!("off by {} %", words::number(error * 100.0)) } else { "differs".into() }, true)
 }
 
 fn slot_name(op: &str, slot: usize) -> String {

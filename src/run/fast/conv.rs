@@ -2,7 +2,7 @@
 
 use super::gemm::{COLUMNS, Columns, Finish, Packed, product, product_by};
 use super::planes::{Window, spread};
-use super::simd::{self, Instructions, Task};
+use super::simd::{self, Task};
 use std::cell::Cell;
 
 /// A convolution over planes `[images, channels, height, width]`.
@@ -40,7 +40,7 @@ impl Task for Convolve<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<I: Instructions>(self) {
+    fn run<const FMA: bool>(self) {
         let Window { y, x } = self.window;
         let (pixels, positions) = (y.input * x.input, y.output * x.output);
         let (image, made) = (self.channels * pixels, self.weights.rows * positions);
@@ -52,13 +52,13 @@ impl Task for Convolve<'_> {
             let finish = Finish { added: self.finish.added.map(|a| &a[at * made..(at + 1) * made]), ..self.finish };
             if plain {
                 // A row of the input is a row of the matrix.
-                product::<I>(self.weights, positions, output, finish, &mut scratch.packed, |first, count, column, width, panel| {
+                product::<FMA>(self.weights, positions, output, finish, &mut scratch.packed, |first, count, column, width, panel| {
                     for (k, panel) in (first..first + count).zip(panel.chunks_exact_mut(COLUMNS)) {
                         copy(&input[k * positions + column..], width, panel);
                     }
                 });
             } else {
-                gathered::<I>(&self.window, self.weights, input, output, finish, &mut scratch);
+                gathered::<FMA>(&self.window, self.weights, input, output, finish, &mut scratch);
             }
         }
         SCRATCH.set(scratch);
@@ -84,9 +84,9 @@ impl Task for Multiply<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<I: Instructions>(self) {
+    fn run<const FMA: bool>(self) {
         let mut scratch = SCRATCH.take();
-        product_by::<I>(self.input, self.weights, self.output, self.finish, &mut scratch.packed);
+        product_by::<FMA>(self.input, self.weights, self.output, self.finish, &mut scratch.packed);
         SCRATCH.set(scratch);
     }
 }
@@ -109,7 +109,7 @@ struct Piece {
 }
 
 #[inline(always)]
-fn gathered<I: Instructions>(
+fn gathered<const FMA: bool>(
     window: &Window,
     weights: &Packed,
     input: &[f32],
@@ -138,7 +138,7 @@ fn gathered<I: Instructions>(
             }
         }
     }
-    product::<I>(weights, y.output * x.output, output, finish, packed, |first, count, column, width, panel| {
+    product::<FMA>(weights, y.output * x.output, output, finish, packed, |first, count, column, width, panel| {
         let mut pieces = [Piece { from: 0, to: 0, length: 0 }; COLUMNS];
         let mut used = 0;
         let mut done = 0;

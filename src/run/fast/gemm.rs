@@ -4,12 +4,12 @@
 //! gaps and keeps its block of the result in registers.
 
 use super::planes::Clamp;
-use super::simd::{Instructions, mul_add};
+use super::simd::mul_add;
 use std::sync::Arc;
 
 /// Rows of the result that the kernel computes together.
 pub(super) const ROWS: usize = 6;
-/// Columns of a panel: two AVX2 registers, or one of AVX-512.
+/// Columns of the result that the kernel computes together: two AVX2 registers.
 pub(super) const COLUMNS: usize = 16;
 /// Depth of a block: a panel of `B` stays in the first-level cache.
 const DEPTH: usize = 256;
@@ -75,7 +75,7 @@ pub(super) struct Finish<'a> {
 /// `C = A B`, with `C` row-major and `fill` packing columns of `B`: `fill(first, count, column, width, panel)` writes rows
 /// `first..first + count` of columns `column..column + width` into a panel of [`COLUMNS`] columns.
 #[inline(always)]
-pub(super) fn product<I: Instructions>(
+pub(super) fn product<const FMA: bool>(
     a: &Packed,
     columns: usize,
     c: &mut [f32],
@@ -97,11 +97,10 @@ pub(super) fn product<I: Instructions>(
             let tall = (BLOCK / count).next_multiple_of(ROWS).max(ROWS);
             for top in (0..a.rows).step_by(tall) {
                 let bottom = (top + tall).min(a.rows);
-                let together = COLUMNS * I::PANELS;
-                for (column, b) in (left..right).step_by(together).zip(scratch.chunks(panel * I::PANELS)) {
+                for (column, b) in (left..right).step_by(COLUMNS).zip(scratch.chunks_exact(panel)) {
                     for row in (top..bottom).step_by(ROWS) {
                         let place = Place { row, rows: a.rows, column, columns };
-                        blocks::<I>(a.panel(first, row), b, place, c, finish, step);
+                        block::<FMA>(a.panel(first, row), b, place, c, finish, step);
                     }
                 }
             }
@@ -140,7 +139,7 @@ impl Columns {
 
 /// `C = A B` with both `A` and `C` row-major, `B` packed.
 #[inline(always)]
-pub(super) fn product_by<I: Instructions>(a: &[f32], b: &Columns, c: &mut [f32], finish: Finish<'_>, scratch: &mut Vec<f32>) {
+pub(super) fn product_by<const FMA: bool>(a: &[f32], b: &Columns, c: &mut [f32], finish: Finish<'_>, scratch: &mut Vec<f32>) {
     let (rows, width) = (a.len() / b.depth, b.columns.next_multiple_of(COLUMNS));
     for first in (0..b.depth).step_by(DEPTH) {
         let count = DEPTH.min(b.depth - first);
@@ -155,11 +154,10 @@ pub(super) fn product_by<I: Instructions>(a: &[f32], b: &Columns, c: &mut [f32],
         }
         let step = Step { begins: first == 0, ends: first + count == b.depth };
         let panels = &b.data[first * width..][..count * width];
-        let together = COLUMNS * I::PANELS;
-        for (column, panels) in (0..b.columns).step_by(together).zip(panels.chunks(count * together)) {
+        for (column, panel) in (0..b.columns).step_by(COLUMNS).zip(panels.chunks_exact(count * COLUMNS)) {
             for (row, a) in (0..rows).step_by(ROWS).zip(scratch.chunks_exact(count * ROWS)) {
                 let place = Place { row, rows, column, columns: b.columns };
-                blocks::<I>(a, panels, place, c, finish, step);
+                block::<FMA>(a, panel, place, c, finish, step);
             }
         }
     }
@@ -183,69 +181,32 @@ struct Place {
 
 /// The sums of one block, `W` columns wide.
 #[inline(always)]
-fn sums<I: Instructions, const W: usize>(a: &[f32], b: &[f32]) -> [[f32; W]; ROWS] {
+fn sums<const FMA: bool, const W: usize>(a: &[f32], b: &[f32]) -> [[f32; W]; ROWS] {
     let mut sum = [[0f32; W]; ROWS];
     for (a, b) in a.chunks_exact(ROWS).zip(b.chunks_exact(COLUMNS)) {
         let (a, b): (&[f32; ROWS], &[f32; W]) = (a.try_into().expect("a row"), b.first_chunk().expect("a column"));
         for (sum, a) in sum.iter_mut().zip(a) {
             for (sum, b) in sum.iter_mut().zip(b) {
-                *sum = mul_add::<I>(*a, *b, *sum);
+                *sum = mul_add::<FMA>(*a, *b, *sum);
             }
         }
     }
     sum
-}
-
-/// The sums of two blocks side by side.
-#[inline(always)]
-fn sums_of_two<I: Instructions>(a: &[f32], left: &[f32], right: &[f32]) -> [[[f32; COLUMNS]; ROWS]; 2] {
-    let mut sum = [[[0f32; COLUMNS]; ROWS]; 2];
-    for ((a, left), right) in a.chunks_exact(ROWS).zip(left.chunks_exact(COLUMNS)).zip(right.chunks_exact(COLUMNS)) {
-        let a: &[f32; ROWS] = a.try_into().expect("a row");
-        let b: [&[f32; COLUMNS]; 2] = [left.try_into().expect("a column"), right.try_into().expect("a column")];
-        for (sum, b) in sum.iter_mut().zip(b) {
-            for (sum, a) in sum.iter_mut().zip(a) {
-                for (sum, b) in sum.iter_mut().zip(b) {
-                    *sum = mul_add::<I>(*a, *b, *sum);
-                }
-            }
-        }
-    }
-    sum
-}
-
-/// One block of the result, or two side by side.
-#[inline(always)]
-fn blocks<I: Instructions>(a: &[f32], b: &[f32], place: Place, c: &mut [f32], finish: Finish<'_>, step: Step) {
-    let panel = a.len() / ROWS * COLUMNS;
-    let (left, right) = b.split_at(panel);
-    if I::PANELS == 1 || right.is_empty() {
-        return block::<I>(a, left, place, c, finish, step);
-    }
-    let [left, right] = sums_of_two::<I>(a, left, right);
-    finished(&left, place, c, finish, step);
-    finished(&right, Place { column: place.column + COLUMNS, ..place }, c, finish, step);
 }
 
 /// One block of the result; narrow ones take half the work.
 #[inline(always)]
-fn block<I: Instructions>(a: &[f32], b: &[f32], place: Place, c: &mut [f32], finish: Finish<'_>, step: Step) {
+fn block<const FMA: bool>(a: &[f32], b: &[f32], place: Place, c: &mut [f32], finish: Finish<'_>, step: Step) {
+    let Place { row, rows, column, columns } = place;
+    let width = COLUMNS.min(columns - column);
     let mut sum = [[0f32; COLUMNS]; ROWS];
-    if place.columns - place.column > COLUMNS / 2 {
-        sum = sums::<I, COLUMNS>(a, b);
+    if width > COLUMNS / 2 {
+        sum = sums::<FMA, COLUMNS>(a, b);
     } else {
-        for (to, from) in sum.iter_mut().zip(sums::<I, { COLUMNS / 2 }>(a, b)) {
+        for (to, from) in sum.iter_mut().zip(sums::<FMA, { COLUMNS / 2 }>(a, b)) {
             to[..COLUMNS / 2].copy_from_slice(&from);
         }
     }
-    finished(&sum, place, c, finish, step);
-}
-
-/// Writes the sums of a block, with what is done to them.
-#[inline(always)]
-fn finished(sum: &[[f32; COLUMNS]; ROWS], place: Place, c: &mut [f32], finish: Finish<'_>, step: Step) {
-    let Place { row, rows, column, columns } = place;
-    let width = COLUMNS.min(columns - column);
     for (r, sum) in sum.iter().enumerate().take(rows - row) {
         let at = (row + r) * columns + column;
         let to = &mut c[at..at + width];

@@ -3,7 +3,7 @@
 //! Each plane is copied once into `stride × stride` padded phase planes, so that every tap of the window becomes a constant offset and
 //! the inner loop reads without gaps, whatever kernel, stride and dilation.
 
-use super::simd::{self, Instructions, Task, mul_add};
+use super::simd::{self, Task, mul_add};
 
 /// Outputs computed together: four AVX2 registers.
 const BLOCK: usize = 32;
@@ -95,13 +95,13 @@ impl Task for Slide<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<I: Instructions>(self) {
+    fn run<const FMA: bool>(self) {
         match self.window.y.kernel * self.window.x.kernel {
-            4 => self.planes::<I, 4>(),
-            9 => self.planes::<I, 9>(),
-            25 => self.planes::<I, 25>(),
-            49 => self.planes::<I, 49>(),
-            _ => self.planes::<I, 0>(),
+            4 => self.planes::<FMA, 4>(),
+            9 => self.planes::<FMA, 9>(),
+            25 => self.planes::<FMA, 25>(),
+            49 => self.planes::<FMA, 49>(),
+            _ => self.planes::<FMA, 0>(),
         }
     }
 }
@@ -109,7 +109,7 @@ impl Task for Slide<'_> {
 impl Slide<'_> {
     /// `TAPS` is the size of the window, or 0 when it is not known at compile time.
     #[inline(always)]
-    fn planes<I: Instructions, const TAPS: usize>(self) {
+    fn planes<const FMA: bool, const TAPS: usize>(self) {
         let Window { y, x } = self.window;
         let (pitch, rows) = (x.phase_length(), y.phase_length());
         let max = matches!(self.kind, Kind::Max);
@@ -147,7 +147,7 @@ impl Slide<'_> {
                     while i < count * pitch {
                         let from = &phases[first * pitch + i..];
                         let block = match (max, nan) {
-                            (false, _) => weigh::<I, TAPS>(from, &offsets, weights, start),
+                            (false, _) => weigh::<FMA, TAPS>(from, &offsets, weights, start),
                             (true, false) => largest::<TAPS, false>(from, &offsets),
                             (true, true) => largest::<TAPS, true>(from, &offsets),
                         };
@@ -219,12 +219,12 @@ fn block_at(from: &[f32], offset: usize) -> &[f32; BLOCK] {
 }
 
 #[inline(always)]
-fn weigh<I: Instructions, const TAPS: usize>(from: &[f32], offsets: &[usize], weights: &[f32], start: f32) -> [f32; BLOCK] {
+fn weigh<const FMA: bool, const TAPS: usize>(from: &[f32], offsets: &[usize], weights: &[f32], start: f32) -> [f32; BLOCK] {
     let mut sum = [start; BLOCK];
     let mut step = |offset: usize, weight: f32| {
         let values = block_at(from, offset);
         for (sum, v) in sum.iter_mut().zip(values) {
-            *sum = mul_add::<I>(*v, weight, *sum);
+            *sum = mul_add::<FMA>(*v, weight, *sum);
         }
     };
     if TAPS > 0 {

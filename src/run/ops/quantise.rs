@@ -4,7 +4,7 @@
 
 use super::attr::Attributes;
 use super::own::{Known, Own};
-use crate::run::fast::simd::{self, Instructions, Task};
+use crate::run::fast::simd::{self, Task};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -83,7 +83,7 @@ struct Quantise<'a, T> {
 impl<T: Quantised> Task for Quantise<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<I: Instructions>(self) {
+    fn run<const FMA: bool>(self) {
         for (to, v) in self.to.iter_mut().zip(self.from) {
             // The zero point is added after rounding; both are whole, so that the sum is exact.
             let v = (v / self.scale).round_ties_even() + self.zero;
@@ -103,7 +103,7 @@ struct Dequantise<'a, T> {
 impl<T: Quantised> Task for Dequantise<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<I: Instructions>(self) {
+    fn run<const FMA: bool>(self) {
         for (to, v) in self.to.iter_mut().zip(self.from) {
             *to = (v.float() - self.zero) * self.scale;
         }
@@ -121,7 +121,7 @@ fn quantise_as<T: Quantised>(x: &[f32], shape: &[usize], scales: &[f32], zeros: 
         } else {
             for (i, (from, to)) in from.chunks(1).zip(to.chunks_mut(1)).enumerate() {
                 let at = layout.of(row, i);
-                Quantise { from, to, scale: scales[at], zero: zeros[at] }.run::<simd::Base>();
+                Quantise { from, to, scale: scales[at], zero: zeros[at] }.run::<false>();
             }
         }
     }
@@ -139,7 +139,7 @@ fn dequantise_from<T: Quantised>(x: &[T], shape: &[usize], scales: &[f32], zeros
         } else {
             for (i, (from, to)) in from.chunks(1).zip(to.chunks_mut(1)).enumerate() {
                 let at = layout.of(row, i);
-                Dequantise { from, to, scale: scales[at], zero: zeros[at] }.run::<simd::Base>();
+                Dequantise { from, to, scale: scales[at], zero: zeros[at] }.run::<false>();
             }
         }
     }

@@ -39,6 +39,13 @@ pub fn next(state: &State) -> String {
         Some(Standing::Undone) => {
             format!("It was taken back: {} accepts it again, {} makes it anew.", key(Action::Accept), key(Action::Redo))
         }
+        Some(Standing::Skipped) => {
+            format!(
+                "It was put off: {} accepts it all the same, {} goes to the next suspect.",
+                key(Action::Accept),
+                key(Action::NextSuspect)
+            )
+        }
         Some(_) if state.suspect_count() > 1 => {
             format!("{} goes to the next suspect, {} takes the decision back.", key(Action::NextSuspect), key(Action::Undo))
         }

@@ -19,7 +19,7 @@ pub fn content(state: &State, weights: &[Weights], columns: usize) -> Vec<Line<'
         let (how, role) = match (w.equal, w.error) {
             (Some((same, of)), _) if same == of => (format!("all {of} numbers equal"), Role::Dim),
             (Some((same, of)), error) => {
-                let off = error.filter(|e| e.is_finite()).map(|e| format!(", off by {}", number(e))).unwrap_or_default();
+                let off = error.filter(|e| e.is_finite()).map(|e| format!(", off by {} %", number(e * 100.0))).unwrap_or_default();
                 (format!("{same} of {of} numbers equal{off}"), Role::Bad)
             }
             (None, _) => ("on one side only, as many numbers".into(), Role::Warn),

@@ -109,20 +109,24 @@ fn rank(sign: Sign) -> u8 {
     }
 }
 
-/// From top to bottom, two columns: a mark where the cursor is, and the error.
+/// From top to bottom, two columns: a mark where the cursor is, and the error. Beside lines that have their own places it is drawn like their bars; where
+/// it stands for the whole depth, as a line, as what it shows is not about the lines beside it.
 pub fn vertical(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let height = area.height as usize;
-    let all = if all_fit(state, height) { by_lines(state) } else { stretches(state, height) };
+    let own = all_fit(state, height);
+    let all = if own { by_lines(state) } else { stretches(state, height) };
     for (y, s) in all.iter().enumerate() {
         if s.here {
-            put(buffer, area, 0, y, "▸", theme.style(Role::Accent));
+            put(buffer, area, 0, y, if own { "▸" } else { "·" }, theme.style(Role::Accent));
         }
         let (text, style) = match (s.level, s.sign) {
             (_, Sign::Unchecked) => ('?', theme.style(Role::Warn)),
-            (_, Sign::Repaired) => ('✓', theme.style(Role::Good)),
-            (Some(level), _) => (text::shade(0.25 + 0.75 * level), theme.heat(level)),
-            (None, _) => ('│', theme.style(Role::Faint)),
+            (_, Sign::Repaired) if own => ('✓', theme.style(Role::Good)),
+            (_, Sign::Repaired) => ('┃', theme.style(Role::Good)),
+            (Some(level), _) if own => (text::shade(0.25 + 0.75 * level), theme.heat(level)),
+            (Some(level), _) if level > 0.3 => ('┃', theme.heat(level)),
+            _ => ('│', theme.style(Role::Faint)),
         };
         put(buffer, area, 1, y, text.encode_utf8(&mut [0; 4]), style);
     }
