@@ -485,11 +485,11 @@ fn a_proposal_of_one_constant_can_be_given_another_value() {
     let mut session = Session::open(&case);
     let snap = session.settled();
     let proposal = snap.proposals.first().expect("a proposal");
-    assert_eq!(proposal.editable.as_deref(), Some("[6]"), "{proposal:?}");
-    session.engine.send(Command::Change(proposal.id, "[5]".into()));
+    assert_eq!(proposal.editable.as_deref(), Some("6.0"), "{proposal:?}");
+    session.engine.send(Command::Change(proposal.id, "5".into()));
     let snap = session.until("a proposal by hand", |s| s.proposals.iter().any(|p| p.by_hand));
     let own = snap.proposals.iter().find(|p| p.by_hand).expect("it is there");
-    assert!(own.title.contains("set to [5] by hand"), "{}", own.title);
+    assert!(own.title.contains("set to 5.0 by hand"), "{}", own.title);
 }
 
 #[test]
@@ -499,7 +499,7 @@ fn an_edit_with_which_nothing_would_load_the_target_is_refused_with_the_reason()
     let snap = session.settled();
     let sheet = snap.sheet.as_ref().expect("a sheet");
     let row = sheet.rows.iter().position(|r| r.target.as_ref().is_some_and(|c| c.text.starts_with("Conv"))).expect("a Conv");
-    session.engine.send(Command::Write { row, text: Some("pads = [0, 0, 1]".into()) });
+    session.engine.send(Command::Write { row, text: "pads = [0, 0, 1]".into() });
     let snap = session.until("an error", |s| s.error.is_some());
     assert!(snap.error.as_ref().is_some_and(|e| e.contains("would load the target with it") && e.contains("pads")), "{:?}", snap.error);
     assert!(!snap.proposals.iter().any(|p| p.by_hand));
