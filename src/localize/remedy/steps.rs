@@ -53,8 +53,8 @@ pub(in crate::localize) fn contradicted(target: &Network, t: OpId) -> Vec<OpId> 
     Steps::all(target.op(t).proto()).into_iter().filter_map(wrong).collect()
 }
 
-/// The edit that lets all that read a value in other steps than it was made in agree with what makes it, or that with them where its steps do not reach
-/// as far; with what those make that read it. `None` where nothing contradicts itself.
+/// The edit that puts the larger of two steps in the place of the smaller wherever a value is read in others than it was made in, and what those make that
+/// read it. `None` where nothing contradicts itself.
 pub(in crate::localize) fn agreed(target: &Network) -> Option<(Edit, Vec<ValueId>)> {
     let mut edits: Vec<Edit> = Vec::new();
     let mut made_of: Vec<ValueId> = Vec::new();
@@ -66,8 +66,9 @@ pub(in crate::localize) fn agreed(target: &Network) -> Option<(Edit, Vec<ValueId
                 continue;
             }
             made_of.extend(target.op(t).made());
-            let wider = if read.0.to_f32()[0] > given.0.to_f32()[0] { (p, made, &read) } else { (t, steps, &given) };
-            let (op, slots, (scale, zero)) = wider;
+            // The one with the smaller steps takes the larger ones over.
+            let reads_wider = read.0.to_f32()[0] > given.0.to_f32()[0];
+            let (op, slots, (scale, zero)) = if reads_wider { (p, made, &read) } else { (t, steps, &given) };
             let new = [(slots.scale, Some(scale)), (slots.zero, zero.as_ref())];
             let new = new.into_iter().filter_map(|(slot, x)| replaced(target, op, slot, x?)).filter(|e| !edits.contains(e));
             edits.extend(new.collect::<Vec<_>>());
